@@ -1,0 +1,404 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A client of the image repository: the reading half of the OCI distribution API.
+
+Source: OCI Distribution Specification 1.1; RFC 7617 (Basic) and RFC 6750 (Bearer) for the login.
+Every document is checked against the digest that it was asked for by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import parse_http_list, parse_keqv_list
+
+from .errors import RelocationError
+
+try:
+    import requests
+except ImportError as error:
+    _IMPORT_ERROR: ImportError | None = error
+else:
+    _IMPORT_ERROR = None
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NAME_LENGTH = 255
+
+_INDEX_TYPES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_MANIFEST_TYPES = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+# The distribution specification lets a repository refuse larger manifests; configs are as small.
+_DOCUMENT_BYTES = 4 * 1024 * 1024
+_TIMEOUT_S = (5, 30)
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """An image as users name it: ``videoapp:1.0`` or ``videoapp@sha256:...``."""
+
+    name: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ImageReference:
+        """Check a reference against the grammar of the distribution specification.
+
+        Raises:
+            RelocationError: it is not ``name:tag`` or ``name@sha256:...``.
+        """
+        name, at, digest = text.partition("@")
+        colon, tag = "", ""
+        if not at:
+            name, colon, tag = text.partition(":")
+        if (
+            len(name) <= _NAME_LENGTH
+            and _NAME.fullmatch(name)
+            and (not at or _DIGEST.fullmatch(digest))
+            and (at or (colon and _TAG.fullmatch(tag)))
+        ):
+            return cls(name, tag=tag or None, digest=digest or None)
+        raise RelocationError(
+            f"{text!r} is not an image in the testbed's repository.",
+            "Write name:tag or name@sha256:<64 hexadecimal digits>, without a host, "
+            "the name in lower-case letters, digits and single separators.",
+        )
+
+    @property
+    def reference(self) -> str:
+        """What the distribution API calls the reference: the tag or the digest."""
+        return self.digest or self.tag or ""
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag}"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as the repository stores it: ``size_bytes`` counts it compressed."""
+
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an image consists of, for one platform."""
+
+    digest: str
+    config_digest: str
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """User name and password of the repository."""
+
+    username: str
+    password: str
+
+    @classmethod
+    def load(cls, path: Path) -> Credentials:
+        """Read ``{"username": ..., "password": ...}``.
+
+        Raises:
+            RelocationError: the file is missing or is something else.
+        """
+        try:
+            data = json.loads(path.read_text())
+            return cls(str(data["username"]), str(data["password"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RelocationError(
+                f"The repository's credentials {path} cannot be read: {type(error).__name__}.",
+                "Apply the role me_host to this host again.",
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.username!r}, ...)"
+
+
+class Registry:
+    """One image repository.
+
+    Args:
+        url: ``https://host:port``.
+        ca: the CA that its certificate must come from.
+        credentials: what to answer a challenge with; None: sign in to nothing.
+    """
+
+    def __init__(self, url: str, ca: Path, credentials: Credentials | None = None) -> None:
+        if _IMPORT_ERROR is not None:
+            raise RelocationError(
+                f"The Python library requests is missing ({_IMPORT_ERROR}).",
+                "Install python3-requests (the role me_host does).",
+            )
+        parts = urlsplit(url)
+        if parts.scheme != "https" or not parts.hostname:
+            raise RelocationError(
+                f"The repository's address {url!r} is not an https:// URL.",
+                "Correct mec_repository.",
+            )
+        if not ca.is_file():
+            raise RelocationError(
+                f"The CA file {ca} of the repository {url} is missing.",
+                "Apply the role me_host to this host again.",
+            )
+        self.url = url.rstrip("/")
+        self.name = parts.netloc
+        self.credentials = credentials
+        self._session = requests.Session()
+        self._session.verify = str(ca)
+        # The environment must not choose another CA (REQUESTS_CA_BUNDLE), a proxy or a netrc login.
+        self._session.trust_env = False
+
+    def manifest(self, image: ImageReference, platform: str = "linux/amd64") -> Manifest:
+        """What `image` consists of; an index is followed to the manifest of `platform`.
+
+        Raises:
+            RelocationError: the repository cannot be reached, refuses the login, does not have the
+                image (for this platform), or sends content that its digest denies.
+        """
+        digest, document = self._document(image, "manifests", image.reference)
+        if document.get("mediaType") in _INDEX_TYPES or "manifests" in document:
+            digest, document = self._document(
+                image, "manifests", _of_platform(image, document, platform)
+            )
+        try:
+            return Manifest(
+                digest=digest,
+                config_digest=_checked_digest(document["config"]),
+                layers=tuple(
+                    Layer(_checked_digest(layer), int(layer["size"]))
+                    for layer in document["layers"]
+                ),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RelocationError(
+                f"The manifest of {image} in {self.name} is not one of an image: {error!r}.",
+                "Push the image again.",
+            ) from error
+
+    def diff_ids(self, image: ImageReference, manifest: Manifest) -> tuple[str, ...]:
+        """The digests of the layers' uncompressed content, lowest first (from the image config)."""
+        _, config = self._document(image, "blobs", manifest.config_digest)
+        try:
+            found = tuple(str(diff_id) for diff_id in config["rootfs"]["diff_ids"])
+        except (KeyError, TypeError) as error:
+            raise RelocationError(
+                f"The config of {image} in {self.name} lists no layers.", "Push the image again."
+            ) from error
+        if len(found) != len(manifest.layers):
+            raise RelocationError(
+                f"The config of {image} in {self.name} lists {len(found)} layers, "
+                f"its manifest {len(manifest.layers)}.",
+                "Push the image again.",
+            )
+        return found
+
+    def blob_size(self, image: ImageReference, digest: str) -> int:
+        """The size of a blob in bytes, as the repository stores it."""
+        response = self._get(image, "blobs", digest, method="HEAD")
+        try:
+            return int(response.headers["Content-Length"])
+        except (KeyError, ValueError) as error:
+            raise RelocationError(
+                f"{self.name} does not tell the size of {digest} of {image}."
+            ) from error
+
+    def _document(
+        self, image: ImageReference, kind: str, reference: str
+    ) -> tuple[str, dict[str, Any]]:
+        """A JSON document and its digest, which is checked where one was asked for or is told."""
+        with self._get(image, kind, reference, stream=True) as response:
+            try:
+                content = _read(response, image)
+            except requests.RequestException as error:
+                raise self._unreachable(error) from error
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        wanted = reference
+        if not _DIGEST.fullmatch(reference):
+            wanted = response.headers.get("Docker-Content-Digest", digest)
+        if digest != wanted:
+            raise RelocationError(
+                f"{self.name} sent content for {image} whose digest is {digest}, not {wanted}.",
+                "The repository's storage is damaged or something alters the traffic; "
+                "push the image again.",
+            )
+        try:
+            document = json.loads(content)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise RelocationError(
+                f"{self.name} sent something for {image} that is no JSON object.",
+                "Check that the address is an image repository's.",
+            )
+        return digest, document
+
+    def _get(
+        self,
+        image: ImageReference,
+        kind: str,
+        reference: str,
+        *,
+        method: str = "GET",
+        stream: bool = False,
+    ) -> requests.Response:
+        url = f"{self.url}/v2/{image.name}/{kind}/{reference}"
+        accept = ", ".join(_INDEX_TYPES + _MANIFEST_TYPES) if kind == "manifests" else "*/*"
+        try:
+            response = self._session.request(
+                method, url, headers={"Accept": accept}, timeout=_TIMEOUT_S, stream=stream
+            )
+            if response.status_code == 401 and self.credentials is not None:
+                self._answer(response, self.credentials)
+                response = self._session.request(
+                    method, url, headers={"Accept": accept}, timeout=_TIMEOUT_S, stream=stream
+                )
+        except requests.RequestException as error:
+            raise self._unreachable(error) from error
+        self._check(response, image, kind, reference)
+        return response
+
+    def _answer(self, response: requests.Response, credentials: Credentials) -> None:
+        """Sign in as the repository's challenge asks."""
+        scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
+        response.close()
+        if scheme.lower() == "basic":
+            self._session.auth = (credentials.username, credentials.password)
+        elif scheme.lower() == "bearer":
+            parameters = parse_keqv_list(parse_http_list(rest))
+            self._session.auth = _Bearer(self._token(credentials, parameters))
+        else:
+            raise RelocationError(
+                f"The repository {self.name} asks for a login of the kind {scheme or 'none'!r}.",
+                "It must offer Basic or Bearer.",
+            )
+
+    def _token(self, credentials: Credentials, challenge: Mapping[str, str]) -> str:
+        realm = challenge.get("realm", "")
+        if urlsplit(realm).scheme != "https":
+            raise RelocationError(
+                f"The repository {self.name} asks to sign in at {realm!r}, which is not https.",
+                "The password is not sent there; correct the repository's configuration.",
+            )
+        response = self._session.get(
+            realm,
+            params={key: challenge[key] for key in ("service", "scope") if key in challenge},
+            auth=(credentials.username, credentials.password),
+            timeout=_TIMEOUT_S,
+        )
+        if response.status_code in (401, 403):
+            raise self._refused(credentials)
+        try:
+            response.raise_for_status()
+            answer = response.json()
+            return str(answer.get("token") or answer["access_token"])
+        except (ValueError, KeyError, AttributeError) as error:
+            raise RelocationError(
+                f"{realm} gave no token for the repository {self.name}.",
+                "Look at the log of the repository's token service.",
+            ) from error
+
+    def _check(
+        self, response: requests.Response, image: ImageReference, kind: str, reference: str
+    ) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        response.close()
+        if status in (401, 403):
+            raise self._refused(self.credentials)
+        if status == 404 and kind == "manifests":
+            raise RelocationError(
+                f"The repository {self.name} has no image {image}.",
+                "Push it there first (the testbed pushes mec_images), or correct the name.",
+            )
+        if status == 404:
+            raise RelocationError(
+                f"The repository {self.name} lacks {reference}, a part of {image}.",
+                "Push the image again.",
+            )
+        raise RelocationError(
+            f"The repository {self.name} answered {status} when asked for {image}.",
+            "Look at the log of docker-registry there.",
+        )
+
+    def _refused(self, credentials: Credentials | None) -> RelocationError:
+        who = f"user {credentials.username!r}" if credentials else "a client without login"
+        return RelocationError(
+            f"The repository {self.name} refuses {who}.",
+            "Its password has changed: apply the roles repository and me_host again.",
+        )
+
+    def _unreachable(self, error: Exception) -> RelocationError:
+        if isinstance(error, requests.exceptions.SSLError):
+            return RelocationError(
+                f"The certificate of the repository {self.name} is not trusted: {error}.",
+                "Apply the roles pki, repository and me_host again.",
+            )
+        reason = "no answer in time" if isinstance(error, requests.Timeout) else error
+        return RelocationError(
+            f"The repository {self.name} cannot be reached: {reason}.",
+            "Check that docker-registry runs there and that this host is on the backbone.",
+        )
+
+
+class _Bearer:
+    """Puts a token into requests (RFC 6750, 2.1); requests takes it off when it is redirected."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _of_platform(image: ImageReference, index: Mapping[str, Any], platform: str) -> str:
+    """The digest of the index's manifest for `platform`."""
+    offered = []
+    for entry in index.get("manifests", []):
+        of = entry.get("platform", {})
+        offered.append(f"{of.get('os')}/{of.get('architecture')}")
+        if offered[-1] == platform:
+            return _checked_digest(entry)
+    raise RelocationError(
+        f"Image {image} is not there for {platform}, only for {', '.join(offered) or 'nothing'}.",
+        f"Build and push it for {platform}.",
+    )
+
+
+def _checked_digest(descriptor: Mapping[str, Any]) -> str:
+    digest = str(descriptor["digest"])
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"{digest!r} is not a sha256 digest")
+    return digest
+
+
+def _read(response: requests.Response, image: ImageReference) -> bytes:
+    content = bytearray()
+    for chunk in response.iter_content(64 * 1024):
+        content += chunk
+        if len(content) > _DOCUMENT_BYTES:
+            raise RelocationError(
+                f"A document of image {image} is larger than {_DOCUMENT_BYTES} bytes.",
+                "It is none of an ordinary image; push the image again.",
+            )
+    return bytes(content)
