@@ -13,13 +13,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import re
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import IO, Any, Protocol
 
+from .channel import Channel, open_stream
+from .config import HostConfig
 from .errors import RelocationError
 from .registry import Credentials, ImageReference, Manifest, Registry
 
@@ -31,6 +34,7 @@ except ImportError as error:
 else:
     _IMPORT_ERROR = None
 
+_IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK_BYTES = 256 * 1024
 # Smaller tar members stay in memory while their digest is computed; layers go to the disk, and not
 # to /tmp, which may be memory too.
@@ -141,18 +145,48 @@ class ImageStore:
 class Source(Protocol):
     """The ME host that an image comes from, seen from the target."""
 
-    name: str
-
     def describe(self, image: str) -> dict[str, Any]:
         """The answer of ``describe`` there."""
 
-    def measure(self, image_id: str, have_layers: Sequence[str]) -> int:
+    def export_size(self, image_id: str, have_layers: Sequence[str]) -> int:
         """The answer of ``export_size`` there."""
 
     def export(
         self, image_id: str, have_layers: Sequence[str]
-    ) -> contextlib.AbstractContextManager[BinaryIO]:
-        """The output of ``export_missing`` there; leaving it raises when the source failed."""
+    ) -> contextlib.AbstractContextManager[IO[bytes]]:
+        """The output of ``export_missing`` there."""
+
+
+class Peer:
+    """A source that is reached over the channel, as the agent's steps ``image_*``."""
+
+    def __init__(self, config: HostConfig, name: str) -> None:
+        config.peer_address(name)
+        self._config = config
+        self._name = name
+
+    def describe(self, image: str) -> dict[str, Any]:
+        with Channel(self._config, self._name) as channel:
+            answer: dict[str, Any] = channel.begin("image_describe", image=image).result()
+        return answer
+
+    def export_size(self, image_id: str, have_layers: Sequence[str]) -> int:
+        with Channel(self._config, self._name) as channel:
+            step = channel.begin(
+                "image_export_size", image_id=image_id, have_layers=list(have_layers)
+            )
+            return int(step.result(_ENGINE_TIMEOUT_S))
+
+    def export(
+        self, image_id: str, have_layers: Sequence[str]
+    ) -> contextlib.AbstractContextManager[IO[bytes]]:
+        return open_stream(
+            self._config,
+            self._name,
+            "image_export",
+            image_id=image_id,
+            have_layers=list(have_layers),
+        )
 
 
 class Origin(Protocol):
@@ -218,14 +252,14 @@ class FromSource:
 
     def estimate(self, store: ImageStore) -> Moved:
         known = known_layers(store.all(), self._diff_ids)
-        size_bytes = self._source.measure(self._wanted.image_id, self._omitted(known))
-        return Moved(size_bytes, len(self._diff_ids) - known)
+        size_bytes = self._source.export_size(self._wanted.image_id, self._omitted(known))
+        return Moved(size_bytes, len(set(self._diff_ids[known:])))
 
     def bring(self, store: ImageStore) -> Moved:
         known = known_layers(store.all(), self._diff_ids)
         with self._source.export(self._wanted.image_id, self._omitted(known)) as stream:
             size_bytes = load_from(store, stream)
-        return Moved(size_bytes, len(self._diff_ids) - known)
+        return Moved(size_bytes, len(set(self._diff_ids[known:])))
 
     def _omitted(self, known: int) -> list[str]:
         """The known layers, unless the same content stands in the unknown part once more."""
@@ -242,13 +276,14 @@ class Plan:
     present: LocalImage | None
 
     @property
+    def image_id(self) -> str:
+        """The id of the image here; the config digest where it has yet to come."""
+        return self.present.image_id if self.present else self.wanted.image_id
+
+    @property
     def named(self) -> bool:
         """Whether the name means the wanted image already."""
-        return (
-            self.present is not None
-            and self.before is not None
-            and self.present.image_id == self.before.image_id
-        )
+        return self.before is not None and self.before.image_id == self.image_id
 
 
 class ImageSync:
@@ -272,8 +307,10 @@ class ImageSync:
         """What carrying out the plan would move."""
         return Moved() if plan.present else self._origin.estimate(self._store)
 
-    def carry_out(self, plan: Plan) -> tuple[LocalImage, Moved]:
-        """Bring the image and name it; a failure leaves neither a half image nor another name.
+    def carry_out(self, plan: Plan) -> tuple[str, Moved]:
+        """Bring the image and name it; return its id here, and what moved.
+
+        A failure leaves neither a half image nor another name.
 
         Raises:
             RelocationError: the image did not come, or what came is another one.
@@ -292,7 +329,7 @@ class ImageSync:
             if not plan.named:
                 self._store.tag(image.image_id, self._repository, self._tag)
             undo.pop_all()
-        return image, moved
+        return image.image_id, moved
 
     def _discard(self, wanted: Wanted) -> None:
         image = self._find(wanted)
@@ -353,14 +390,19 @@ def describe(store: ImageStore, image: ImageReference, repository: str) -> dict[
 
 
 def export_missing(
-    store: ImageStore, image_id: str, have_layers: Collection[str], out: BinaryIO
+    store: ImageStore, image_id: str, have_layers: Collection[str], out: IO[bytes]
 ) -> None:
     """Write the image as a tar stream without the layers that the target has.
 
     A layer's diff_id is the digest of its tar file, whatever the engine calls that file, so the
     members of the stream are judged by their content. Only an image whose lowest layers are the
     ones left out can be loaded again (`known_layers`).
+
+    Raises:
+        RelocationError: `image_id` is no id, is not here, or the engine cannot export it.
     """
+    if not _IMAGE_ID.fullmatch(image_id):
+        raise RelocationError(f"{image_id!r} is not the id of an image.")
     stream = io.BufferedReader(_ChunkReader(store.save(image_id)), _CHUNK_BYTES)
     if not have_layers:
         shutil.copyfileobj(stream, out, _CHUNK_BYTES)
@@ -386,7 +428,7 @@ def export_missing(
         ) from error
 
 
-def load_from(store: ImageStore, stream: BinaryIO) -> int:
+def load_from(store: ImageStore, stream: IO[bytes]) -> int:
     """Load what `export_missing` wrote; return how many bytes that was."""
     size_bytes = 0
 

@@ -1,0 +1,225 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_sync
+short_description: Make an image present on an ME host (pre-copy 1)
+version_added: "0.1.0"
+description:
+  - Makes sure that the container engine of the ME host that the task runs on has an image, and that
+    the image's name means it. This is the pre-copy of the base image, done while the source serves.
+  - Images are compared by digest, never by tag. An image that is present is not pulled again; a tag
+    that means another image in the repository than on the host is followed.
+  - The address of the repository, its CA and its credentials come from
+    C(/etc/mec-relocation/host.json), which the role C(me_host) writes.
+author:
+  - The mec.relocation authors (@mec-relocation)
+options:
+  image:
+    description:
+      - The image as C(name:tag) or C(name@sha256:digest), without the repository's address.
+      - An image that is given by digest is named C(name:sha256-...) on the host.
+    type: str
+    required: true
+  from:
+    description:
+      - With V(registry), the engine pulls the image from the repository.
+      - With V(source), the engine of the ME host O(source) exports the image and this host's engine
+        loads it. Layers that this host has are left out. The repository is not needed.
+    type: str
+    choices: [registry, source]
+    default: registry
+  source:
+    description:
+      - The ME host that the image comes from.
+      - Required if O(from=source).
+    type: str
+requirements:
+  - Docker SDK for Python
+  - requests
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying target.
+    support: full
+    details:
+      - RV(bytes) and RV(layers_moved) then tell what would come.
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode).
+    support: full
+  idempotent:
+    description:
+      - When run twice in a row outside check mode, with the same arguments, the second invocation
+        indicates no change.
+    support: full
+    details:
+      - A tag that was moved in the repository between the two is a change.
+seealso:
+  - module: mec.relocation.volume_sync
+    description: Pre-copy 2, of the persistent volume.
+"""
+
+EXAMPLES = r"""
+- name: Put the image on the target while the source serves
+  mec.relocation.image_sync:
+    image: videoapp:1.0
+
+- name: Take it straight from the source, without the repository
+  mec.relocation.image_sync:
+    image: videoapp:1.0
+    from: source
+    source: worker1
+"""
+
+RETURN = r"""
+image:
+  description: The image that was asked for.
+  type: str
+  returned: success
+  sample: videoapp:1.0
+reference:
+  description: The name of the image on the host.
+  type: str
+  returned: success
+  sample: repository.mec.test:5000/videoapp:1.0
+digest:
+  description:
+    - Digest of the image's manifest in the repository.
+    - V(none) where the image came from a source whose engine knows none.
+  type: str
+  returned: success
+  sample: sha256:0b5a2e6b2a0e5a4b1c1a3e0e6a7c3fbd2d9f3a8b7e0c8d9a6b5c4d3e2f1a0b9c
+image_id:
+  description: Id of the image on the host, which instances are started from.
+  type: str
+  returned: success
+  sample: sha256:28c1e3ba29775749763e9634cf8f16e2543a3e0efea99b0a013dddbccf313aea
+present_before:
+  description: Whether the host had the image, under any name.
+  type: bool
+  returned: success
+bytes:
+  description:
+    - What crossed the network for the image, in bytes.
+    - From the repository, the compressed sizes of the layers that the engine downloaded. From a
+      source, the size of the exported archive.
+  type: int
+  returned: success
+  sample: 35011246
+layers_moved:
+  description: How many layers came.
+  type: int
+  returned: success
+  sample: 3
+duration_s:
+  description: How long it took, in seconds.
+  type: float
+  returned: success
+  sample: 0.81
+from:
+  description: Where the image comes from, V(registry) or the name of the source.
+  type: str
+  returned: success
+  sample: registry
+ansible_facts:
+  description: The same values as facts.
+  type: dict
+  returned: success
+  contains:
+    mec_relocation:
+      description: Facts of the relocation.
+      type: dict
+      returned: success
+      contains:
+        image_sync:
+          description: The return values of this module.
+          type: dict
+          returned: success
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.image import (
+    FromRegistry,
+    FromSource,
+    ImageStore,
+    ImageSync,
+    Origin,
+    Peer,
+)
+from ansible_collections.mec.relocation.plugins.module_utils.registry import (
+    Credentials,
+    ImageReference,
+    Registry,
+)
+
+
+def origin_of(config: HostConfig, source: str | None) -> Origin:
+    """Where the image comes from: the ME host `source`, or the repository."""
+    if source is not None:
+        return FromSource(Peer(config, source), config.repository.name)
+    credentials = Credentials.load(config.repository.credentials)
+    return FromRegistry(Registry(config.repository.url, config.repository.ca, credentials))
+
+
+def synchronise(module: AnsibleModule) -> dict[str, Any]:
+    """Compare, bring what is missing, and tell."""
+    image = ImageReference.parse(module.params["image"])
+    source = module.params["source"] if module.params["from"] == "source" else None
+    config = HostConfig.load()
+    begin_s = time.monotonic()
+    sync = ImageSync(image, origin_of(config, source), ImageStore(), config.repository.name)
+    plan = sync.plan()
+    if module.check_mode:
+        image_id, moved = plan.image_id, sync.estimate(plan)
+    else:
+        image_id, moved = sync.carry_out(plan)
+    facts = {
+        "image": str(image),
+        "reference": sync.name,
+        "digest": plan.wanted.digest,
+        "image_id": image_id,
+        "present_before": plan.present is not None,
+        "bytes": moved.size_bytes,
+        "layers_moved": moved.layers,
+        "duration_s": round(time.monotonic() - begin_s, 6),
+        "from": source or "registry",
+    }
+    before = plan.before.image_id if plan.before else None
+    return {
+        "changed": not plan.named,
+        "diff": {
+            "before": {sync.name: before},
+            "after": {sync.name: image_id},
+        },
+        "ansible_facts": {"mec_relocation": {"image_sync": facts}},
+        **facts,
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "image": {"type": "str", "required": True},
+            "from": {"type": "str", "choices": ["registry", "source"], "default": "registry"},
+            "source": {"type": "str"},
+        },
+        required_if=[("from", "source", ["source"])],
+        supports_check_mode=True,
+    )
+    try:
+        result = synchronise(module)
+    except RelocationError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
