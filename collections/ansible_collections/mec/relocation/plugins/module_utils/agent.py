@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The agent: the far end of a channel, started by sshd for the restricted key.
+
+It reads steps, one JSON object a line, takes them and answers in the same form. When the channel
+closes, holds that it set are released, so that a source that vanished leaves no request waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import IO, Any
+
+from .config import HostConfig
+from .errors import RelocationError
+from .me_host import MeHost
+
+# What another ME host may ask for; all else is refused.
+STEPS = frozenset(
+    {
+        "activate",
+        "check_gateway",
+        "close_gateway",
+        "discard",
+        "healthy",
+        "hello",
+        "hold",
+        "in_flight",
+        "kill",
+        "lease",
+        "open_gateway",
+        "persist",
+        "prepare",
+        "record",
+        "release",
+        "settle",
+        "space",
+        "switch",
+        "unlease",
+    }
+)
+
+
+class Agent:
+    """Takes the steps of one channel."""
+
+    def __init__(self, me_host: MeHost) -> None:
+        self.me_host = me_host
+        self._held: set[str] = set()
+
+    def serve(self, requests: IO[bytes], answers: IO[bytes]) -> None:
+        """Answer every request until the channel closes."""
+        try:
+            for line in requests:
+                answers.write(json.dumps(self.answer(json.loads(line))).encode() + b"\n")
+                answers.flush()
+        finally:
+            for app in self._held:
+                self.me_host.release(app)
+
+    def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Take one step and give its answer; errors of any kind become an answer, too."""
+        step, arguments = message["step"], message["arguments"]
+        try:
+            if step not in STEPS:
+                raise RelocationError(f"The agent knows no step {step!r}.")
+            result = getattr(self.me_host, step)(**arguments)
+        except RelocationError as error:
+            return {"id": message["id"], "error": str(error)}
+        except Exception as error:  # the other end has to hear of it, whatever it is
+            return {"id": message["id"], "error": f"{step}: {type(error).__name__}: {error}"}
+        if step == "hold":
+            self._held.add(arguments["app"])
+        elif step in ("release", "close_gateway"):
+            self._held.discard(arguments["app"])
+        return {"id": message["id"], "result": result}
+
+
+def main() -> None:
+    """Serve one channel on standard input and output."""
+    Agent(MeHost(HostConfig.load())).serve(sys.stdin.buffer, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()

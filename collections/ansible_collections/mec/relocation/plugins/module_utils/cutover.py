@@ -1,0 +1,250 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The cutover: the critical section of a relocation, in which no instance serves.
+
+Section 3.1.1 and Figure 7 of the paper, with everything that need not be inside the downtime moved
+out of it. See the architecture page for the order of the steps and for what an abort does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from .app import App
+from .channel import ChannelLost
+from .errors import RelocationError
+from .guardian import Guardian
+from .me_host import Host, MeHost, together
+from .record import Record
+from .volume import VolumePass
+
+_DRAIN_PAUSE_S = 0.0005
+# Ordinary passes right before the hold: they go on while they still move this much.
+_SMALL_DELTA_BYTES = 64 * 1024
+_MAX_PASSES = 5
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long the steps of a cutover may take."""
+
+    hold_s: float = 2.0
+    drain_s: float = 0.2
+    activate_s: float = 30.0
+
+
+class Cutover:
+    """Moves one app from this host to another.
+
+    Args:
+        app: the app as it is declared on this host.
+        image_id: what the source's instance runs; the target has to have it.
+        me_host: this host, the source.
+        target: the target's channel, or whatever takes its steps.
+        gateways: every host whose gateway forwards requests to the app; source and target too.
+        copy: one pass over the PV towards the target; None for an app without a volume.
+        reopen: opens a new channel to the target, to ask what became of it.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        image_id: str,
+        me_host: MeHost,
+        target: Host,
+        gateways: Sequence[Host],
+        copy: Callable[[], VolumePass] | None,
+        reopen: Callable[[], contextlib.AbstractContextManager[Host]],
+        bounds: Bounds,
+        record: Record,
+    ) -> None:
+        self.app = app
+        self.image_id = image_id
+        self.source = me_host
+        self.target = target
+        self.gateways = gateways
+        self.copy = copy
+        self.reopen = reopen
+        self.bounds = bounds
+        self.record = record
+        self.handoff = str(record.fields["id"])
+
+    def run(self) -> None:
+        """Relocate. The outcome is in the record, whatever it is; nothing is raised for an abort."""
+        try:
+            with self.record.phase("prepare"):
+                self._prepare()
+        except RelocationError as error:
+            self._back_to_serving()
+            self.record.error = str(error)
+            return
+        with _signals_ignored(), Guardian(self._undo) as guardian:
+            try:
+                self._stop_the_source()
+            except RelocationError as error:
+                self._abort(error)
+                return
+            guardian.point_of_no_return()
+            try:
+                with self.record.phase("activate"):
+                    self.record.fields["target_instance"] = self._take(
+                        "activate", app=self.app.name, timeout_s=self.bounds.activate_s
+                    )
+            except RelocationError as error:
+                if self._target_is_dead(error):
+                    guardian.way_back()
+                    self._abort(error)
+                else:
+                    self._stay_fenced(error)
+                return
+            self._serve_from_target()
+        with self.record.phase("settle"):
+            self._settle()
+
+    # -- before the hold: the source serves -------------------------------------------------
+
+    def _prepare(self) -> None:
+        name = self.app.name
+        hosts = [self.source.config.name, self.target.name]
+        together(self.gateways, "check_gateway", app=name, hosts=hosts)
+        prepared = self._take(
+            "prepare",
+            declaration=self.app.to_dict(),
+            image_id=self.image_id,
+            handoff=self.handoff,
+        )
+        self.record.fields["target_instance"] = prepared
+        if self.copy is not None:
+            for _number in range(_MAX_PASSES):
+                with self.record.phase("volume_sync") as phase:
+                    phase.bytes = self.copy().bytes
+                if phase.bytes < _SMALL_DELTA_BYTES:
+                    break
+        # The fence, made ahead: whatever happens from here on, nothing restarts the source by
+        # itself, and the note tells after a crash what was under way.
+        self.source.platform.make_ready(name)
+        self.source.platform.set_restarts(name, False)
+        self.source.note_relocating(name, self.handoff, self.target.name)
+
+    # -- the critical section ---------------------------------------------------------------
+
+    def _stop_the_source(self) -> None:
+        name = self.app.name
+        self.record.service_ends()
+        with self.record.phase("hold"):
+            together(self.gateways, "hold", app=name, max_s=self.bounds.hold_s)
+        with self.record.phase("drain"):
+            self._drain()
+        with self.record.phase("freeze"):
+            self.source.platform.freeze(name)
+        if self.copy is not None:
+            with self.record.phase("last_delta") as phase:
+                phase.bytes = self.copy().bytes
+
+    def _drain(self) -> None:
+        deadline = time.monotonic() + self.bounds.drain_s
+        where = {"app": self.app.name, "host": self.source.config.name}
+        while sum(together(self.gateways, "in_flight", **where)) > 0:
+            if time.monotonic() > deadline:
+                return
+            time.sleep(_DRAIN_PAUSE_S)
+
+    def _serve_from_target(self) -> None:
+        """After the activation there is no way back; a gateway that fails is reported."""
+        failures = []
+        for phase, step, arguments in (
+            ("switch", "switch", {"app": self.app.name, "host": self.target.name}),
+            ("release", "release", {"app": self.app.name}),
+        ):
+            with self.record.phase(phase):
+                try:
+                    together(self.gateways, step, **arguments)
+                except RelocationError as error:
+                    failures.append(str(error))
+        self.record.service_serves()
+        self.record.outcome = "completed"
+        if failures:
+            self.record.error = "Relocated, but a gateway did not follow: " + " ".join(failures)
+
+    # -- after it: the target serves --------------------------------------------------------
+
+    def _settle(self) -> None:
+        name = self.app.name
+        failures = []
+        for step in (
+            lambda: self._take("settle", app=name, handoff=self.handoff),
+            lambda: together(self.gateways, "persist", app=name),
+            lambda: self.source.kill(name),
+        ):
+            try:
+                step()
+            except RelocationError as error:
+                failures.append(str(error))
+        if failures:
+            self.record.error = "Relocated, but not tidied up: " + " ".join(failures)
+
+    # -- when it fails ----------------------------------------------------------------------
+
+    def _abort(self, error: RelocationError) -> None:
+        self._undo()
+        self._back_to_serving()
+        self.record.service_serves()
+        self.record.error = str(error)
+
+    def _undo(self) -> None:
+        """Thaw the source and release this host's gateway; the guardian does no more than this."""
+        self.source.platform.thaw(self.app.name)
+        self.source.release(self.app.name)
+
+    def _back_to_serving(self) -> None:
+        for gateway in self.gateways:
+            if gateway.name != self.source.config.name:
+                with contextlib.suppress(RelocationError):
+                    gateway.begin("release", app=self.app.name).result()
+        self.source.settle(self.app.name, self.handoff)
+
+    def _target_is_dead(self, error: RelocationError) -> bool:
+        """Kill the target's instance and have it confirmed, over a new channel where need be."""
+        try:
+            if isinstance(error, ChannelLost):
+                with self.reopen() as target:
+                    target.begin("kill", app=self.app.name).result()
+            else:
+                self._take("kill", app=self.app.name)
+        except RelocationError:
+            return False
+        return True
+
+    def _stay_fenced(self, error: RelocationError) -> None:
+        """Two writers are worse than none: nobody serves until a person has decided."""
+        for gateway in self.gateways:
+            with contextlib.suppress(RelocationError):
+                gateway.begin("close_gateway", app=self.app.name).result()
+        self.record.outcome = "uncertain"
+        self.record.error = (
+            f"{error} Whether {self.target.name} serves is not known, so the source stays fenced. "
+            f"Settle it with: ansible-playbook playbooks/settle.yml -e app={self.app.name} "
+            f"-e keep={self.source.config.name} (or keep={self.target.name})."
+        )
+
+    def _take(self, step: str, **arguments: object) -> dict[str, str]:
+        result: dict[str, str] = self.target.begin(step, **arguments).result()
+        return result
+
+
+@contextlib.contextmanager
+def _signals_ignored() -> Iterator[None]:
+    """A cutover that has begun is ended by itself, not by whoever started it."""
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,19 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one exception of the relocation library."""
+
+from __future__ import annotations
+
+
+class RelocationError(Exception):
+    """Something that the caller has to know: the thing, the reason, the next step.
+
+    Modules turn it into ``fail_json`` in one place; the agent sends it over the channel.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(f"{message} {hint}" if hint else message)
+        self.message = message
+        self.hint = hint

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The cgroup freezer: stops every process of an instance within a fraction of a millisecond.
+
+An engine's own pause call takes 25 ms and more; the freezer is what it uses underneath
+(Linux: Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst, cgroup-v2.rst).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from .errors import RelocationError
+
+ROOT = Path("/sys/fs/cgroup")
+_PAUSE_S = 0.0001
+
+
+class Freezer:
+    """Freezes, thaws and kills all processes of the cgroup that a process lives in."""
+
+    def __init__(self, pid: int, root: Path = ROOT) -> None:
+        paths = {}
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            _number, controllers, path = line.split(":", 2)
+            paths.update(dict.fromkeys(controllers.split(","), path.lstrip("/")))
+        self._v1 = "freezer" in paths
+        if self._v1:
+            self.folder = root / "freezer" / paths["freezer"]
+        else:
+            unified = root / "unified"
+            self.folder = (unified if unified.is_dir() else root) / paths[""]
+        if self.folder.resolve() in (root, root / "freezer", root / "unified"):
+            raise RelocationError(
+                f"Process {pid} lives in no cgroup of its own, so it cannot be frozen alone."
+            )
+
+    @property
+    def frozen(self) -> bool:
+        """Whether every process of the cgroup stands still."""
+        if self._v1:
+            return self._read("freezer.state") == "FROZEN"
+        return "frozen 1" in self._read("cgroup.events")
+
+    def freeze(self, timeout_s: float = 1.0) -> None:
+        """Freeze; thaws again and raises when that takes longer than ``timeout_s``."""
+        self._set(frozen=True)
+        deadline = time.monotonic() + timeout_s
+        while not self.frozen:
+            if time.monotonic() > deadline:
+                self.thaw()
+                raise RelocationError(
+                    f"The instance could not be frozen within {timeout_s} s.",
+                    "One of its processes waits in the kernel, for a disk perhaps.",
+                )
+            time.sleep(_PAUSE_S)
+
+    def thaw(self) -> None:
+        """Let the processes run again."""
+        self._set(frozen=False)
+
+    def kill(self, timeout_s: float = 10.0) -> None:
+        """Kill every process; frozen ones die without running another instruction of their own.
+
+        A signal that is pending when a process is thawed is delivered before it returns to user
+        space, so nothing is written in between.
+        """
+        self._set(frozen=True)
+        for pid in self.pids():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self._set(frozen=False)
+        deadline = time.monotonic() + timeout_s
+        while self.pids():
+            if time.monotonic() > deadline:
+                raise RelocationError(f"The instance did not die within {timeout_s} s.")
+            time.sleep(0.001)
+
+    def pids(self) -> list[int]:
+        """The processes of the cgroup and of those below it; none once it is gone."""
+        found = []
+        for folder, _folders, files in os.walk(self.folder):
+            if "cgroup.procs" in files:
+                try:
+                    found += [int(line) for line in Path(folder, "cgroup.procs").read_text().split()]
+                except OSError:
+                    continue  # removed meanwhile, together with its processes
+        return found
+
+    def _set(self, *, frozen: bool) -> None:
+        name, value = ("freezer.state", "FROZEN" if frozen else "THAWED") if self._v1 else (
+            "cgroup.freeze", "1" if frozen else "0"
+        )
+        try:
+            (self.folder / name).write_text(value)
+        except FileNotFoundError:
+            if frozen:
+                raise RelocationError("The instance has ended; there is nothing to freeze.") from None
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text().strip()
+        except FileNotFoundError:
+            raise RelocationError("The instance ended while it was being frozen.") from None

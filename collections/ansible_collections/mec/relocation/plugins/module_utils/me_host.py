@@ -1,0 +1,363 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An ME host and the steps that it can take in a relocation.
+
+The same steps are taken on this host (``LocalHost``) and on another one over a warm channel
+(``channel.Channel``), so the cutover reads the same for both.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from . import state
+from .app import App
+from .config import HostConfig
+from .errors import RelocationError
+from .gateway import Gateway
+from .lease import Lease
+from .platform import Instance, Platform, load
+from .version import VERSION
+
+_HEALTH_PAUSE_S = 0.002
+_STANDBY_S = 60.0
+
+
+class Reply(Protocol):
+    """The answer to a step that was begun."""
+
+    def result(self) -> Any:
+        """Wait for the answer; raises what the step raised."""
+
+
+class Host(Protocol):
+    """An ME host that takes steps: this one, or another over a channel."""
+
+    name: str
+
+    def begin(self, step: str, **arguments: object) -> Reply:
+        """Begin a step; several hosts can be at it side by side."""
+
+
+def together(hosts: Sequence[Host], step: str, **arguments: object) -> list[Any]:
+    """Take a step on several hosts side by side; every answer is waited for before one raises."""
+    replies = [host.begin(step, **arguments) for host in hosts]
+    results, first_error = [], None
+    for reply in replies:
+        try:
+            results.append(reply.result())
+        except RelocationError as error:
+            first_error = first_error or error
+    if first_error is not None:
+        raise first_error
+    return results
+
+
+class MeHost:
+    """The steps. Arguments and results are what JSON can hold."""
+
+    def __init__(self, config: HostConfig, platform: Platform | None = None) -> None:
+        self.config = config
+        self._platform = platform
+        self._prepared: dict[str, tuple[App, Instance]] = {}
+        self.gateway = Gateway(
+            config.gateway_socket, config.state_dir / "gateway" / "locations.map"
+        )
+
+    @property
+    def platform(self) -> Platform:
+        """The platform, loaded at its first use: gateway steps do without it."""
+        if self._platform is None:
+            self._platform = load(self.config)
+        return self._platform
+
+    # -- about the host ---------------------------------------------------------------------
+
+    def hello(self) -> dict[str, str]:
+        """Who answers, and which version of the library."""
+        return {"name": self.config.name, "version": VERSION}
+
+    def lease(self, app: str, owner: str) -> None:
+        """Take or extend the lease of the app for a handoff."""
+        self._lease(app).acquire(owner)
+
+    def unlease(self, app: str, owner: str) -> None:
+        """Give the lease up."""
+        self._lease(app).release(owner)
+
+    def space(self, app: str) -> dict[str, int]:
+        """Free bytes below the PV root, and the bytes that the app's PV has here already."""
+        self.config.pv_root.mkdir(parents=True, exist_ok=True)
+        return {
+            "free_bytes": shutil.disk_usage(self.config.pv_root).free,
+            "present_bytes": tree_bytes(str(self.config.pv_root / app)),
+        }
+
+    def record(self, record: Mapping[str, Any]) -> None:
+        """Keep a relocation record."""
+        state.append_record(self.config.state_dir, record)
+
+    # -- the instance -----------------------------------------------------------------------
+
+    def prepare(self, declaration: Mapping[str, Any], image_id: str, handoff: str) -> dict[str, Any]:
+        """Have an instance ready for the cutover: standby ones run, cold ones are created.
+
+        Raises:
+            RelocationError: the image is not here, or the app serves here already.
+        """
+        app = App.from_dict(declaration)
+        kept = self._state(app.name)
+        if kept.instance().get("state") == "serving":
+            raise RelocationError(f"App {app.name!r} serves on {self.config.name} already.")
+        if self.platform.image_id(image_id) is None:
+            raise RelocationError(
+                f"Image {app.image} ({image_id[:19]}) is not on {self.config.name}.",
+                "Run image_sync first.",
+            )
+        standby = app.start == "standby"
+        changed = kept.declare(app)
+        instance = self.platform.find(app.name)
+        if changed or not _is_ready(instance, kept.instance(), image_id, standby):
+            self.platform.remove(app.name)
+            self.platform.create(app, image_id)
+            if standby:
+                self.platform.start(app.name)
+        instance = self._instance(app.name)
+        kept.note("prepared", handoff=handoff, name=instance.name, time=time.time())
+        if standby:
+            # It need not be healthy yet, but it has to be there.
+            deadline = time.monotonic() + _STANDBY_S
+            self._wait(app, instance, deadline, lambda status: status is not None, "answer")
+        self._prepared[app.name] = app, instance
+        return _describe(instance)
+
+    def activate(self, app: str, timeout_s: float) -> dict[str, Any]:
+        """Make the prepared instance serve; it does when this returns.
+
+        Raises:
+            RelocationError: it did not answer its health path with 200 within ``timeout_s``.
+        """
+        deadline = time.monotonic() + timeout_s
+        declared, instance = self._prepared.pop(app, None) or (
+            self._state(app).declaration(),
+            self._instance(app),
+        )
+        if not instance.running:
+            self.platform.start(app)
+            instance = self._instance(app)
+        if declared.activate is not None:
+            self._ask_to_serve(declared, instance, timeout_s)
+        self._wait(declared, instance, deadline, lambda status: status == 200, "answer 200")
+        return _describe(instance)
+
+    def settle(self, app: str, handoff: str) -> None:
+        """Note that the app serves here, and let the platform restart it from now on."""
+        instance = self._instance(app)
+        self._state(app).note("serving", handoff=handoff, name=instance.name, time=time.time())
+        self.platform.set_restarts(app, True)
+
+    def note_relocating(self, app: str, handoff: str, target: str) -> None:
+        """Note, before the cutover, that this host must not serve again by itself."""
+        name = self._instance(app).name
+        self._state(app).note("relocating", handoff=handoff, name=name, target=target)
+
+    def healthy(self, app: str) -> bool:
+        """Whether the instance answers its health path with 200."""
+        instance = self.platform.find(app)
+        if instance is None or not instance.running:
+            return False
+        return self._health(self._state(app).declaration(), instance) == 200
+
+    def kill(self, app: str) -> None:
+        """End the instance and remove it; the answer confirms that it is dead."""
+        self.platform.remove(app)
+        self._state(app).forget_instance()
+
+    def discard(self, app: str) -> bool:
+        """Clean up a preparation: its instance and its copy of the PV; tells if there was one.
+
+        A host on which the app serves, or from which it is being relocated, is left alone.
+        """
+        kept = self._state(app)
+        if kept.instance().get("state") not in (None, "prepared"):
+            raise RelocationError(f"App {app!r} is not merely prepared on {self.config.name}.")
+        volume = self.config.pv_root / app
+        found = self.platform.find(app) is not None or volume.exists()
+        self.platform.remove(app)
+        shutil.rmtree(volume, ignore_errors=True)
+        kept.forget_instance()
+        return found
+
+    # -- the gateway ------------------------------------------------------------------------
+
+    def check_gateway(self, app: str, hosts: Sequence[str]) -> None:
+        """Raise unless this host's gateway can send the app's requests to each of ``hosts``."""
+        for host in hosts:
+            self.gateway.check(app, host)
+
+    def hold(self, app: str, max_s: float) -> None:
+        """Let new requests of the app wait."""
+        self.gateway.hold(app, max_s)
+
+    def in_flight(self, app: str, host: str) -> int:
+        """Requests that the instance on ``host`` is answering through this host's gateway."""
+        return self.gateway.in_flight(app, host)
+
+    def switch(self, app: str, host: str) -> None:
+        """Send the app's requests to ``host``."""
+        self.gateway.switch(app, host)
+
+    def release(self, app: str) -> None:
+        """Let the waiting requests go on."""
+        self.gateway.release(app)
+
+    def persist(self, app: str) -> None:
+        """Make the gateway's locations survive its restart."""
+        self.gateway.persist()
+
+    def open_gateway(self, app: str, host: str) -> bool:
+        """Send the app's requests to ``host`` from now on, durably; tells if that is news."""
+        changed = self.gateway.locations().get(app) != host
+        if changed:
+            self.gateway.check(app, host)
+            self.gateway.switch(app, host)
+        self.gateway.persist()
+        self.gateway.release(app)
+        return changed
+
+    def close_gateway(self, app: str) -> bool:
+        """Answer the app's requests with 503 from now on, durably; tells if that is news."""
+        changed = app in self.gateway.locations()
+        self.gateway.remove(app)
+        self.gateway.persist()
+        self.gateway.release(app)
+        return changed
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _state(self, app: str) -> state.AppState:
+        return state.AppState(self.config.state_dir, app)
+
+    def _lease(self, app: str) -> Lease:
+        return Lease(self._state(app).folder, app)
+
+    def _instance(self, app: str) -> Instance:
+        instance = self.platform.find(app)
+        if instance is None:
+            raise RelocationError(f"App {app!r} has no instance on {self.config.name}.")
+        return instance
+
+    def _ask_to_serve(self, app: App, instance: Instance, timeout_s: float) -> None:
+        activate = app.activate
+        if activate is None:
+            return
+        if activate.http is not None:
+            status = _request("POST", instance.address, app.port, activate.http, timeout_s)
+            if status is None or not 200 <= status < 300:
+                raise RelocationError(
+                    f"{instance.name} answered {status or 'nothing'} to POST {activate.http}."
+                )
+        elif activate.signal is not None:
+            self.platform.signal(app.name, activate.signal)
+        elif activate.exec is not None:
+            self.platform.command(app.name, activate.exec)
+
+    def _health(self, app: App, instance: Instance) -> int | None:
+        return _request("GET", instance.address, app.port, app.health, timeout_s=2.0)
+
+    def _wait(
+        self,
+        app: App,
+        instance: Instance,
+        deadline: float,
+        good: Callable[[int | None], bool],
+        wanted: str,
+    ) -> None:
+        while not good(status := self._health(app, instance)):
+            if time.monotonic() > deadline:
+                raise RelocationError(
+                    f"{instance.name} on {self.config.name} did not {wanted} on {app.health} in "
+                    f"time (last: {status or 'no answer'}).",
+                    f"See `docker logs {instance.name}` on {self.config.name}.",
+                )
+            time.sleep(_HEALTH_PAUSE_S)
+
+
+class _Done:
+    """The reply of a step that has been taken."""
+
+    def __init__(self, step: Callable[[], Any]) -> None:
+        self._error: RelocationError | None = None
+        self._value: Any = None
+        try:
+            self._value = step()
+        except RelocationError as error:
+            self._error = error
+
+    def result(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class LocalHost:
+    """This host as a ``Host``: a step that is begun is taken at once."""
+
+    def __init__(self, me_host: MeHost) -> None:
+        self.me_host = me_host
+        self.name = me_host.config.name
+
+    def begin(self, step: str, **arguments: object) -> Reply:
+        method = getattr(self.me_host, step)
+        return _Done(lambda: method(**arguments))
+
+
+def tree_bytes(path: str) -> int:
+    """The bytes that the files below a path take on disk, each hard link once."""
+    total, seen = 0, set()
+    for folder, _folders, files in os.walk(path):
+        for file in files:
+            try:
+                status = os.lstat(os.path.join(folder, file))
+            except FileNotFoundError:
+                continue
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                total += status.st_blocks * 512
+    return total
+
+
+def _is_ready(
+    instance: Instance | None, note: Mapping[str, Any], image_id: str, standby: bool
+) -> bool:
+    """Whether an instance that is there already is the prepared one."""
+    return (
+        instance is not None
+        and note.get("state") == "prepared"
+        and note.get("name") == instance.name
+        and instance.image_id == image_id
+        and instance.running == standby
+    )
+
+
+def _describe(instance: Instance) -> dict[str, str]:
+    return {"name": instance.name, "address": instance.address}
+
+
+def _request(method: str, address: str, port: int, path: str, timeout_s: float) -> int | None:
+    """The status of one HTTP request, or None where nothing answers."""
+    connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
+    try:
+        connection.request(method, path, headers={"Content-Length": "0"} if method == "POST" else {})
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()

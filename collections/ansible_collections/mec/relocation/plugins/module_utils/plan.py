@@ -1,0 +1,249 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From a handoff message to a plan: a pure function (Figure 6 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .app import check_name
+from .errors import RelocationError
+
+# ETSI GS MEC 012, HoStatus. Without one, a message asks for the whole handoff in one go.
+HO_STATUS = ("IN_PREPARATION", "IN_EXECUTION", "COMPLETED", "REJECTED", "CANCELLED")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A handoff message: this UE goes to that cell."""
+
+    ue: str
+    target_cell: str
+    source_cell: str | None = None
+    ho_status: str | None = None
+    apps: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is where, as the inventory and the ME hosts tell it.
+
+    ``ues`` maps a UE to ``{"cell": ...}``, ``cells`` a cell to ``{"me_host": ...}``, ``me_hosts``
+    an ME host to its answer (module ``app_info``), or to ``{"unreachable": reason}``.
+    """
+
+    cells: Mapping[str, Mapping[str, Any]]
+    ues: Mapping[str, Mapping[str, Any]]
+    me_hosts: Mapping[str, Mapping[str, Any]]
+    apps: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Relocation:
+    """What is to be done for one app."""
+
+    app: str
+    handoff: str
+    scenario: str
+    source: str | None
+    target: str
+    prepare: bool
+    execute: bool
+    cancel: bool
+    reason: str
+    image: str | None = None
+    volume: bool = False
+    clean: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done for a handoff message."""
+
+    ue: str
+    source_cell: str
+    target_cell: str
+    ho_status: str | None
+    move_ue: bool
+    relocations: tuple[Relocation, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as facts."""
+        return {**asdict(self), "relocations": [asdict(item) for item in self.relocations]}
+
+
+def plan(message: Message, situation: Situation, handoff: str) -> Plan:
+    """Decide what a handoff message asks for.
+
+    Args:
+        message: the message.
+        situation: what is where.
+        handoff: the id of this handoff, unless a prepared one is continued.
+
+    Raises:
+        RelocationError: names what the message has wrong, or what stands in the way.
+    """
+    status = _ho_status(message.ho_status)
+    ue = _known("UE", message.ue, situation.ues, "ues")
+    cell = _known("cell", message.target_cell, situation.cells, "mec_cells")
+    present_cell = ue.get("cell")
+    if not isinstance(present_cell, str) or present_cell not in situation.cells:
+        raise RelocationError(
+            f"UE {message.ue!r} is in no known cell ({present_cell!r}).",
+            "Attach it to one: playbooks/testbed.yml does.",
+        )
+    if message.source_cell is not None and message.source_cell != present_cell:
+        raise RelocationError(
+            f"The message says that {message.ue} is in cell {message.source_cell!r}, but it is in "
+            f"{present_cell!r}.",
+            "Correct source_cell or leave it out.",
+        )
+    target = str(cell["me_host"])
+    if target not in situation.me_hosts:
+        raise RelocationError(
+            f"Cell {message.target_cell!r} names ME host {target!r}, which is not in me_hosts.",
+            "Correct mec_cells or the inventory.",
+        )
+    apps = situation.apps if message.apps is None else message.apps
+    for app in apps:
+        check_name(app)
+        if app not in situation.apps:
+            raise RelocationError(
+                f"App {app!r} is not declared (declared: {', '.join(situation.apps) or 'none'}).",
+                "Declare it in mec_apps.",
+            )
+    relocations = [_relocation(app, target, status, situation, handoff) for app in apps]
+    return Plan(
+        ue=message.ue,
+        source_cell=present_cell,
+        target_cell=message.target_cell,
+        ho_status=status,
+        move_ue=status in (None, "IN_EXECUTION") and present_cell != message.target_cell,
+        relocations=tuple(relocations),
+    )
+
+
+def _relocation(
+    app: str, target: str, status: str | None, situation: Situation, handoff: str
+) -> Relocation:
+    serving, prepared = [], {}
+    for name, answer in situation.me_hosts.items():
+        found = answer.get("apps", {}).get(app)
+        if found is None:
+            continue
+        if found["state"] == "serving":
+            serving.append(name)
+        elif found["state"] == "prepared":
+            prepared[name] = found["handoff"]
+        elif found["state"] == "relocating" and not found["lease"]:
+            raise RelocationError(
+                f"A relocation left app {app!r} unsettled on {name}.",
+                f"Settle it: ansible-playbook playbooks/settle.yml -e app={app} -e keep=<ME host>.",
+            )
+    here = prepared.get(target)
+    own = here or handoff
+    _refuse_unreachable(app, target, serving, situation)
+    _refuse_second_handoff(app, own, situation)
+    source = serving[0]
+    declaration = situation.me_hosts[source]["apps"][app]["declaration"]
+    others = tuple(sorted(name for name in prepared if name != target))
+
+    def decide(reason: str, **what: Any) -> Relocation:
+        chosen = {"prepare": False, "execute": False, "cancel": False, **what}
+        return Relocation(
+            app=app,
+            handoff=own,
+            scenario="proactive",
+            source=source,
+            target=target,
+            reason=reason,
+            image=declaration["image"],
+            volume=declaration.get("volume") is not None,
+            **chosen,
+        )
+
+    if status in ("CANCELLED", "REJECTED"):
+        clean = tuple(sorted(prepared))
+        if not clean:
+            return decide(f"{app} is prepared nowhere: nothing to clean up.")
+        return decide(f"The handoff was {status.lower()}.", cancel=True, clean=clean)
+    if source == target:
+        return decide(f"{app} serves on {target} already.", cancel=bool(others), clean=others)
+    if status == "COMPLETED":
+        return decide(f"The handoff is over; {app} stays on {source}.")
+    if status == "IN_PREPARATION":
+        return decide(
+            f"The handoff is announced: {app} is prepared on {target}.", prepare=True, clean=others
+        )
+    return decide(
+        f"{app} is prepared on {target}: the handoff is completed."
+        if here
+        else f"{app} is prepared on {target} and relocated in one go.",
+        prepare=here is None or status is None,
+        execute=True,
+        clean=others,
+    )
+
+
+def _refuse_unreachable(
+    app: str, target: str, serving: Sequence[str], situation: Situation
+) -> None:
+    down = {
+        name: answer["unreachable"]
+        for name, answer in situation.me_hosts.items()
+        if "unreachable" in answer
+    }
+    if target in down:
+        raise RelocationError(
+            f"Target {target} does not answer: {down[target]}.", "Bring it up, then hand off again."
+        )
+    if len(serving) > 1:
+        raise RelocationError(
+            f"App {app!r} serves on several ME hosts: {', '.join(serving)}.",
+            f"Settle it: ansible-playbook playbooks/settle.yml -e app={app} -e keep=<ME host>.",
+        )
+    if not serving and down:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in down.items())
+        raise RelocationError(
+            f"App {app!r} serves on no ME host that answers ({reasons}).", "Bring the host up."
+        )
+    if not serving:
+        raise RelocationError(
+            f"App {app!r} serves nowhere.", "Deploy it (playbooks/testbed.yml does)."
+        )
+
+
+def _refuse_second_handoff(app: str, own: str, situation: Situation) -> None:
+    for name, answer in situation.me_hosts.items():
+        lease = answer.get("apps", {}).get(app, {}).get("lease")
+        if lease and lease["owner"] != own:
+            raise RelocationError(
+                f"App {app!r} is being relocated by handoff {lease['owner']} (on {name}).",
+                "Wait until it has ended; an interrupted one frees the app after 15 s.",
+            )
+
+
+def _ho_status(given: str | None) -> str | None:
+    if given is None or given == "":
+        return None
+    if given.upper() not in HO_STATUS:
+        raise RelocationError(
+            f"ho_status {given!r} is not one of {', '.join(HO_STATUS).lower()}.",
+            "Leave it out for a handoff in one go.",
+        )
+    return given.upper()
+
+
+def _known(
+    kind: str, name: str, known: Mapping[str, Mapping[str, Any]], where: str
+) -> Mapping[str, Any]:
+    if name not in known:
+        raise RelocationError(
+            f"{kind} {name!r} is not known (known: {', '.join(sorted(known)) or 'none'}).",
+            f"Correct the handoff message, or add it to {where} in the inventory.",
+        )
+    return known[name]

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the library asks of a platform: instances of apps on one ME host.
+
+A platform is one file that provides these methods; nothing else in the library knows whether an
+instance is a container of an engine or a pod of a cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from .app import App
+from .config import HostConfig
+from .errors import RelocationError
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An instance of an app on this host."""
+
+    name: str
+    address: str
+    image_id: str
+    running: bool
+    restarts: bool
+
+
+class Platform(Protocol):
+    """The instances of apps on this host; at most one instance of an app."""
+
+    def find(self, app: str) -> Instance | None:
+        """The app's instance, if there is one."""
+
+    def image_id(self, image: str) -> str | None:
+        """The id (config digest) of an image that is present here: by name or by id."""
+
+    def create(self, app: App, image: str) -> Instance:
+        """Create an instance that does not run yet and that nothing restarts."""
+
+    def start(self, app: str) -> None:
+        """Run the created instance."""
+
+    def command(self, app: str, argv: tuple[str, ...]) -> None:
+        """Run a command inside the instance; raises when it fails."""
+
+    def signal(self, app: str, name: str) -> None:
+        """Send a signal to the instance's first process."""
+
+    def make_ready(self, app: str) -> None:
+        """Look up now what `freeze` and `thaw` will need, so that they ask nobody."""
+
+    def freeze(self, app: str) -> None:
+        """Stop every process of the instance where it stands."""
+
+    def thaw(self, app: str) -> None:
+        """Let a frozen instance go on."""
+
+    def kill(self, app: str) -> None:
+        """End the instance, frozen or not, without letting it do anything more; confirmed."""
+
+    def set_restarts(self, app: str, restarts: bool) -> None:
+        """Whether the platform starts the instance again by itself when it ends."""
+
+    def remove(self, app: str) -> None:
+        """Remove the instance, killing it first; its PV stays."""
+
+
+def load(config: HostConfig) -> Platform:
+    """The platform that this host is configured for."""
+    if config.platform == "docker":
+        from .docker_platform import DockerPlatform
+
+        return DockerPlatform(config)
+    raise RelocationError(
+        f"Platform {config.platform!r} is not one of: docker.", "Correct mec_platform."
+    )

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Pre-copy 2 with its conditions: the lease on both hosts, and room on the target."""
+
+from __future__ import annotations
+
+from .config import HostConfig
+from .errors import RelocationError
+from .lease import Lease
+from .me_host import Host, tree_bytes
+from .state import AppState
+from .volume import VolumePass, VolumeSync
+
+# What the target keeps free beside the volume: logs, the container layer, files in transit.
+_RESERVE_BYTES = 16 * 1024 * 1024
+
+
+def precopy_volume(
+    config: HostConfig, app: str, target: Host, handoff: str, *, check: bool
+) -> VolumePass:
+    """One pass over the PV of an app that serves on this host.
+
+    Raises:
+        RelocationError: the app does not serve here, is being relocated by another handoff, has no
+            volume, or one that does not fit on the target.
+    """
+    kept = AppState(config.state_dir, app)
+    declared = kept.declaration()
+    if declared.volume is None:
+        raise RelocationError(f"App {app!r} has no volume.", "Leave pre-copy 2 out.")
+    if kept.instance().get("state") != "serving":
+        raise RelocationError(
+            f"App {app!r} does not serve on {config.name}.", "Run pre-copy 2 where it serves."
+        )
+    require_room(config, app, target)
+    passes = VolumeSync(config, app, target.name)
+    if check:
+        return passes.run(dry_run=True)
+    with Lease(kept.folder, app).held(handoff):
+        target.begin("lease", app=app, owner=handoff).result()
+        return passes.run()
+
+
+def require_room(config: HostConfig, app: str, target: Host) -> None:
+    """Raise unless the volume fits on the target, beside what the target has of it already."""
+    room = target.begin("space", app=app).result()
+    needed = tree_bytes(str(config.pv_root / app)) - room["present_bytes"] + _RESERVE_BYTES
+    if needed > room["free_bytes"]:
+        raise RelocationError(
+            f"The volume of {app!r} needs {_mib(needed)} more on {target.name}, which has "
+            f"{_mib(room['free_bytes'])} free below its PV root.",
+            f"Make room on {target.name}.",
+        )
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:.1f} MiB"

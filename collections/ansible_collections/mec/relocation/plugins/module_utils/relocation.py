@@ -1,0 +1,122 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A relocation from this host: opens what the cutover needs, runs it, keeps the record."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .channel import Channel
+from .config import HostConfig
+from .cutover import Bounds, Cutover
+from .errors import RelocationError
+from .lease import Lease
+from .me_host import Host, LocalHost, MeHost
+from .precopy import require_room
+from .record import Record
+from .state import AppState
+from .volume import VolumeSync
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be relocated, where to, and on whose behalf."""
+
+    app: str
+    target: str
+    handoff: str
+    ue: str | None = None
+    scenario: str = "proactive"
+    at_s: float = 0.0
+    earlier: Sequence[dict[str, Any]] = field(default_factory=list)
+    bounds: Bounds = Bounds()
+
+
+def is_there(config: HostConfig, order: Order) -> bool:
+    """Whether the app's requests go to the target already, and nothing of it runs here.
+
+    Raises:
+        RelocationError: the app serves neither here nor on the target.
+    """
+    note = AppState(config.state_dir, order.app).instance()
+    if note.get("state") == "serving":
+        return config.name == order.target
+    me_host = MeHost(config)
+    if me_host.gateway.locations().get(order.app) == order.target:
+        return True
+    raise RelocationError(
+        f"App {order.app!r} does not serve on {config.name} (state: "
+        f"{note.get('state', 'absent')}), so it cannot be relocated from there.",
+        "Ask app_info where it is.",
+    )
+
+
+def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
+    """Relocate an app that serves here; returns the record, whatever the outcome.
+
+    Raises:
+        RelocationError: before anything was touched: the app, a host or a gateway is not as the
+            relocation needs it.
+    """
+    me_host = MeHost(config)
+    kept = AppState(config.state_dir, order.app)
+    app = kept.declaration()
+    instance = me_host.platform.find(order.app)
+    if instance is None or not instance.running:
+        raise RelocationError(
+            f"App {order.app!r} has no running instance on {config.name}.", "Deploy it again."
+        )
+    with contextlib.ExitStack() as stack:
+        peers = {name: stack.enter_context(Channel(config, name)) for name in _peers(config, order)}
+        target = peers[order.target]
+        stack.enter_context(Lease(kept.folder, order.app).held(order.handoff))
+        target.begin("lease", app=order.app, owner=order.handoff).result()
+        if app.volume:
+            require_room(config, order.app, target)
+        record = Record(
+            order.at_s,
+            order.earlier,
+            id=order.handoff,
+            app=order.app,
+            ue=order.ue,
+            platform=config.platform,
+            scenario=order.scenario,
+            source=config.name,
+            target=order.target,
+            source_instance={"name": instance.name, "address": instance.address},
+            target_instance=None,
+        )
+        gateways: list[Host] = [*peers.values(), LocalHost(me_host)]
+        Cutover(
+            app=app,
+            image_id=instance.image_id,
+            me_host=me_host,
+            target=target,
+            gateways=gateways,
+            copy=VolumeSync(config, order.app, order.target).run if app.volume else None,
+            reopen=lambda: Channel(config, order.target),
+            bounds=order.bounds,
+            record=record,
+        ).run()
+        done = record.to_dict()
+        me_host.record(done)
+        for step, arguments in (
+            ("record", {"record": done}),
+            ("unlease", {"app": order.app, "owner": order.handoff}),
+        ):
+            # A target that has gone by now has no lease to give up; the record is kept here.
+            with contextlib.suppress(RelocationError):
+                target.begin(step, **arguments).result()
+    me_host.unlease(order.app, order.handoff)
+    return done
+
+
+def _peers(config: HostConfig, order: Order) -> list[str]:
+    """The target first; then every other host with a gateway."""
+    config.peer_address(order.target)
+    return [order.target, *(name for name in config.peers if name != order.target)]

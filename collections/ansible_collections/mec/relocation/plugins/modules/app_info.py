@@ -1,0 +1,97 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: app_info
+short_description: Tell where apps are and what is prepared
+version_added: 0.1.0
+author:
+  - The mec.relocation authors (@mec-relocation)
+description:
+  - Tells what an ME host knows of its apps. That is their declaration, the state of their instance,
+    a running handoff, a preparation, and the last relocation.
+  - Asked on every ME host, the answers are the situation from which M(mec.relocation.handoff_plan)
+    decides.
+extends_documentation_fragment:
+  - mec.relocation.relocation.host
+attributes:
+  check_mode:
+    support: full
+    description: Can run in C(check_mode) and return changed status without modifying the target.
+  diff_mode:
+    support: none
+    description: Will return details on what has changed (or possibly needs changing in check_mode),
+      when in diff mode.
+options: {}
+"""
+
+EXAMPLES = r"""
+- name: Ask every ME host what it runs
+  mec.relocation.app_info:
+  register: situation
+
+- name: Show where the video service is
+  ansible.builtin.debug:
+    msg: "{{ situation.apps.videoapp.state }}"
+"""
+
+RETURN = r"""
+host:
+  description: The name of the ME host.
+  returned: success
+  type: str
+  sample: worker1
+platform:
+  description: The platform of its instances.
+  returned: success
+  type: str
+  sample: docker
+version:
+  description: The version of the relocation library.
+  returned: success
+  type: str
+  sample: 0.1.0
+free_bytes:
+  description: Free space below the PV root.
+  returned: success
+  type: int
+gateway:
+  description: To which ME host this host's gateway sends the requests of each app.
+  returned: success
+  type: dict
+  sample: {"videoapp": "worker1"}
+apps:
+  description:
+    - The apps that the host knows, by name.
+    - C(state) is V(serving), V(prepared), V(relocating) or V(absent).
+  returned: success
+  type: dict
+ansible_facts:
+  description: The same, as C(mec_relocation.host).
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.survey import survey
+
+
+def main() -> None:
+    """Ask this host."""
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        answer = survey(HostConfig.load())
+    except RelocationError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, ansible_facts={"mec_relocation": {"host": answer}}, **answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: app_relocate
+short_description: Relocate a running app to another ME host
+version_added: 0.1.0
+author:
+  - The mec.relocation authors (@mec-relocation)
+description:
+  - The cutover of a relocation. Runs on the source as one process with a warm channel to the target
+    and to every other gateway.
+  - Requests are held at the gateways, those under way may finish, the source is frozen and fenced,
+    the last delta of the volume crosses, the target is activated, the gateways switch and release.
+  - Until the target is asked to activate, every failure ends with the source serving again. The
+    record then says V(aborted) and the module fails.
+  - Where it cannot be known whether the target serves, nobody serves, the record says V(uncertain)
+    and the error names the command that settles it.
+extends_documentation_fragment:
+  - mec.relocation.relocation.host
+  - mec.relocation.relocation.handoff
+attributes:
+  check_mode:
+    support: full
+    description: Can run in C(check_mode) and return changed status without modifying the target.
+  diff_mode:
+    support: full
+    description: Will return details on what has changed (or possibly needs changing in check_mode),
+      when in diff mode.
+options:
+  ue:
+    description: The UE whose handoff this is, for the record.
+    type: str
+  scenario:
+    description: The scenario, for the record.
+    type: str
+    choices: [proactive]
+    default: proactive
+  earlier:
+    description: The phases of the handoff before this one, as the other modules returned them.
+    type: list
+    elements: dict
+    default: []
+  hold_s:
+    description: How long a request may wait at a gateway before it is answered with 503.
+    type: float
+    default: 2.0
+  drain_s:
+    description:
+      - How long requests under way may take to finish before the source is frozen.
+      - One that takes longer is cut off when the source ends. Its client sees a broken connection.
+    type: float
+    default: 0.2
+  activate_s:
+    description: How long the target may take to serve. After that the relocation is aborted.
+    type: float
+    default: 30.0
+"""
+
+EXAMPLES = r"""
+- name: Relocate the video service to worker2
+  mec.relocation.app_relocate:
+    app: videoapp
+    target: worker2
+    handoff: 20260102T030405-1f2e3d4c
+    ue: ue1
+  register: relocation
+
+- name: Tell the downtime
+  ansible.builtin.debug:
+    msg: "{{ relocation.record.downtime_s }} s"
+"""
+
+RETURN = r"""
+record:
+  description: The relocation record.
+  returned: when the app was not on the target already, and not in check mode
+  type: dict
+  contains:
+    outcome:
+      description: How it ended, V(completed), V(aborted) or V(uncertain).
+      type: str
+      returned: always
+    downtime_s:
+      description:
+        - Seconds from before the hold was asked for until every gateway had confirmed the release.
+        - The paper's B - A.
+      type: float
+      returned: always
+    phases:
+      description: The phases with their start, duration and the bytes that they moved.
+      type: list
+      elements: dict
+      returned: always
+ansible_facts:
+  description: The same, as C(mec_relocation.record).
+  returned: as RV(record)
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.cutover import Bounds
+from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.relocation import (
+    Order,
+    is_there,
+    relocate,
+)
+
+
+def main() -> None:
+    """Relocate."""
+    module = AnsibleModule(
+        argument_spec={
+            "app": {"type": "str", "required": True},
+            "target": {"type": "str", "required": True},
+            "handoff": {"type": "str", "required": True},
+            "ue": {"type": "str"},
+            "scenario": {"type": "str", "choices": ["proactive"], "default": "proactive"},
+            "at_s": {"type": "float", "default": 0.0},
+            "earlier": {"type": "list", "elements": "dict", "default": []},
+            "hold_s": {"type": "float", "default": 2.0},
+            "drain_s": {"type": "float", "default": 0.2},
+            "activate_s": {"type": "float", "default": 30.0},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    order = Order(
+        app=params["app"],
+        target=params["target"],
+        handoff=params["handoff"],
+        ue=params["ue"],
+        scenario=params["scenario"],
+        at_s=params["at_s"],
+        earlier=params["earlier"],
+        bounds=Bounds(params["hold_s"], params["drain_s"], params["activate_s"]),
+    )
+    try:
+        config = HostConfig.load()
+        if is_there(config, order):
+            module.exit_json(changed=False)
+        diff = {
+            "before": f"{order.app} serves on {config.name}\n",
+            "after": f"{order.app} serves on {order.target}\n",
+        }
+        if module.check_mode:
+            module.exit_json(changed=True, diff=diff)
+        record = relocate(config, order)
+    except RelocationError as error:
+        module.fail_json(msg=str(error))
+    facts = {"mec_relocation": {"record": record}}
+    if record["outcome"] != "completed":
+        module.fail_json(msg=record["error"], record=record, ansible_facts=facts)
+    if record["error"]:
+        module.warn(record["error"])
+    module.exit_json(changed=True, diff=diff, record=record, ansible_facts=facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: handoff_plan
+short_description: Turn a handoff message into a plan
+version_added: 0.1.0
+author:
+  - The mec.relocation authors (@mec-relocation)
+description:
+  - Decides what a handoff message asks for. That is the scenario, source and target of each app of
+    the UE, and what is still to be prepared.
+  - A pure function of its options. It runs on the controller and touches nothing.
+attributes:
+  check_mode:
+    support: full
+    description: Can run in C(check_mode) and return changed status without modifying the target.
+  diff_mode:
+    support: none
+    description: Will return details on what has changed (or possibly needs changing in check_mode),
+      when in diff mode.
+  platform:
+    description: Target operating system.
+    platforms: posix
+    support: full
+options:
+  ue:
+    description: The UE that changes its cell.
+    type: str
+    required: true
+  target_cell:
+    description: The cell that it goes to.
+    type: str
+    required: true
+  source_cell:
+    description: The cell that it comes from. Where given, it has to be the one that it is in.
+    type: str
+  ho_status:
+    description:
+      - The state of the handoff, as C(HoStatus) of ETSI GS MEC 012, in any case.
+      - V(IN_PREPARATION) prepares, V(IN_EXECUTION) completes what was prepared, V(CANCELLED) and
+        V(REJECTED) clean a preparation up.
+      - Left out, the handoff is prepared and completed in one go.
+    type: str
+  apps:
+    description: The apps of the UE that follow it. Left out, all of O(declared).
+    type: list
+    elements: str
+  declared:
+    description: The names of the apps that are declared.
+    type: list
+    elements: str
+    required: true
+  cells:
+    description: The cells by name, each with its C(me_host).
+    type: dict
+    required: true
+  ues:
+    description: The UEs by name, each with the C(cell) that it is in.
+    type: dict
+    required: true
+  me_hosts:
+    description:
+      - The ME hosts by name, each with what M(mec.relocation.app_info) returned there.
+      - For one that does not answer, C(unreachable) with the reason.
+    type: dict
+    required: true
+  handoff:
+    description: The id of this handoff. A handoff that was prepared goes on under its own.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Decide what the handoff asks for
+  mec.relocation.handoff_plan:
+    ue: ue1
+    target_cell: cell2
+    handoff: 20260102T030405-1f2e3d4c
+    declared: [videoapp]
+    cells:
+      cell1: {me_host: worker1}
+      cell2: {me_host: worker2}
+    ues:
+      ue1: {cell: cell1}
+    me_hosts:
+      worker1: "{{ hostvars.worker1.situation }}"
+      worker2: "{{ hostvars.worker2.situation }}"
+  register: plan
+"""
+
+RETURN = r"""
+plan:
+  description:
+    - What is to be done.
+    - C(move_ue) tells whether the UE changes its cell, C(relocations) what happens to each app and,
+      in words, why.
+  returned: success
+  type: dict
+ansible_facts:
+  description: The same, as C(mec_relocation.plan).
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.plan import Message, Situation, plan
+
+
+def main() -> None:
+    """Decide."""
+    module = AnsibleModule(
+        argument_spec={
+            "ue": {"type": "str", "required": True},
+            "target_cell": {"type": "str", "required": True},
+            "source_cell": {"type": "str"},
+            "ho_status": {"type": "str"},
+            "apps": {"type": "list", "elements": "str"},
+            "declared": {"type": "list", "elements": "str", "required": True},
+            "cells": {"type": "dict", "required": True},
+            "ues": {"type": "dict", "required": True},
+            "me_hosts": {"type": "dict", "required": True},
+            "handoff": {"type": "str", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    message = Message(
+        ue=params["ue"],
+        target_cell=params["target_cell"],
+        source_cell=params["source_cell"],
+        ho_status=params["ho_status"],
+        apps=None if params["apps"] is None else tuple(params["apps"]),
+    )
+    situation = Situation(params["cells"], params["ues"], params["me_hosts"], params["declared"])
+    try:
+        decided = plan(message, situation, params["handoff"]).to_dict()
+    except RelocationError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, plan=decided, ansible_facts={"mec_relocation": {"plan": decided}})
+
+
+if __name__ == "__main__":
+    main()
