@@ -30,6 +30,7 @@ STEPS = frozenset(
         "hello",
         "hold",
         "in_flight",
+        "is_prepared",
         "kill",
         "lease",
         "open_gateway",

@@ -12,7 +12,7 @@ import posixpath
 import re
 import signal
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import RelocationError
@@ -127,6 +127,28 @@ class App:
     def public(self) -> dict[str, Any]:
         """The declaration without its secrets, for facts and logs."""
         return {key: value for key, value in self.to_dict().items() if key != "secrets"}
+
+
+def check_all(declarations: Sequence[Mapping[str, Any]]) -> list[App]:
+    """Check declarations together: no name and no port of an ME host stands twice.
+
+    Raises:
+        RelocationError: names the app, or both apps.
+    """
+    apps = [App.from_dict(declaration) for declaration in declarations]
+    names: set[str] = set()
+    ports: dict[int, str] = {}
+    for app in apps:
+        if app.name in names:
+            raise RelocationError(f"App {app.name!r} is declared twice.", "Rename one of them.")
+        names.add(app.name)
+        other = ports.setdefault(app.host_port, app.name)
+        if other != app.name:
+            raise RelocationError(
+                f"Apps {other!r} and {app.name!r} both take port {app.host_port} of an ME host.",
+                "Give one of them a host_port of its own.",
+            )
+    return apps
 
 
 class _Reader:

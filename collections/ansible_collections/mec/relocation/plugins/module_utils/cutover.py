@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .app import App
 from .channel import ChannelLost
@@ -119,7 +120,10 @@ class Cutover:
             image_id=self.image_id,
             handoff=self.handoff,
         )
-        self.record.fields["target_instance"] = prepared
+        self.record.fields["target_instance"] = {
+            "name": prepared["name"],
+            "address": prepared["address"],
+        }
         if self.copy is not None:
             for _number in range(_MAX_PASSES):
                 with self.record.phase("volume_sync") as phase:
@@ -233,8 +237,8 @@ class Cutover:
             f"-e keep={self.source.config.name} (or keep={self.target.name})."
         )
 
-    def _take(self, step: str, **arguments: object) -> dict[str, str]:
-        result: dict[str, str] = self.target.begin(step, **arguments).result()
+    def _take(self, step: str, **arguments: object) -> dict[str, Any]:
+        result: dict[str, Any] = self.target.begin(step, **arguments).result()
         return result
 
 

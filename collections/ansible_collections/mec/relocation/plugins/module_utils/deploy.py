@@ -27,7 +27,7 @@ def deploy(
     declaration: Mapping[str, Any],
     state: str,
     *,
-    image_id: str,
+    image_id: str | None,
     resume: bool,
     purge: bool,
     check: bool,
@@ -38,14 +38,23 @@ def deploy(
         RelocationError: the declaration is wrong, or the state would make a second writer.
     """
     me_host = MeHost(config)
-    if state != "serving":
-        name = check_name(declaration.get("name"))
-        local = Deployment(me_host, [], check=check)
-        return local.stop(name) if state == "stopped" else local.remove(name, purge=purge)
-    app = App.from_dict(declaration)
+    name = check_name(declaration.get("name"))
     with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(Channel(config, name)) for name in config.peers]
-        return Deployment(me_host, peers, check=check).serve(app, image_id, resume=resume)
+        peers: list[Host] = []
+        if state in ("serving", "absent"):
+            peers += [stack.enter_context(Channel(config, peer)) for peer in config.peers]
+        deployment = Deployment(me_host, peers, check=check)
+        if state == "serving" and resume:
+            return deployment.resume(name)
+        if state == "serving":
+            if image_id is None:
+                raise RelocationError("image_id is missing.", "Pass what image_sync returned.")
+            return deployment.serve(App.from_dict(declaration), image_id)
+        if state == "stopped":
+            return deployment.stop(name)
+        if state == "discarded":
+            return deployment.discard(name)
+        return deployment.remove(name, purge=purge)
 
 
 class Deployment:
@@ -62,39 +71,44 @@ class Deployment:
         self.gateways: list[Host] = [*peers, LocalHost(me_host)]
         self.check = check
 
-    def serve(self, app: App, image_id: str, *, resume: bool = False) -> list[str]:
+    def serve(self, app: App, image_id: str) -> list[str]:
         """Make this host's instance serve the app, and the only one to which requests go.
-
-        Args:
-            app: the declaration.
-            image_id: the image that the instance has to run.
-            resume: also where a relocation left the app fenced; the caller vouches that no other
-                host serves it.
 
         Raises:
             RelocationError: another host serves the app, or a relocation left it unsettled.
         """
         kept = AppState(self.me_host.config.state_dir, app.name)
-        note = kept.instance()
-        if not resume:
-            self._refuse_second_writer(app.name, str(note.get("state", "absent")))
+        self._refuse_second_writer(app.name, str(kept.instance().get("state", "absent")))
         changes = self._instance_changes(app, image_id, kept)
         if self.check:
             return changes
         kept.declare(app)
-        platform = self.me_host.platform
-        if "instance" in changes or "image" in changes or "declaration" in changes:
-            platform.remove(app.name)
-            platform.create(app, image_id)
-        elif note.get("state") == "relocating":
-            platform.thaw(app.name)
-        if changes or note.get("state") != "serving":
+        if changes and changes != ["health"]:
+            self.me_host.platform.remove(app.name)
+            self.me_host.platform.create(app, image_id)
+        if changes or kept.instance().get("state") != "serving":
             self.me_host.activate(app.name, _ACTIVATE_S)
-            self.me_host.settle(app.name, str(note.get("handoff", _HANDOFF)))
-        here = self.me_host.config.name
-        if any(together(self.gateways, "open_gateway", app=app.name, host=here)):
-            changes.append("gateway")
-        return changes
+            self.me_host.settle(app.name, _HANDOFF)
+        return changes + self._open_gateways(app.name)
+
+    def resume(self, name: str) -> list[str]:
+        """Let this host's instance serve after a relocation with an unknown outcome.
+
+        The caller vouches that no other host serves the app.
+        """
+        kept = AppState(self.me_host.config.state_dir, name)
+        kept.declaration()
+        state = kept.instance().get("state")
+        changes = [] if state == "serving" else ["instance"]
+        if self.check:
+            return changes
+        if state == "relocating":
+            self.me_host.platform.thaw(name)
+        if not self.me_host.healthy(name):
+            self.me_host.activate(name, _ACTIVATE_S)
+        if state != "serving":
+            self.me_host.settle(name, _HANDOFF)
+        return changes + self._open_gateways(name)
 
     def stop(self, name: str) -> list[str]:
         """End the instance, confirmed; its PV stays."""
@@ -105,23 +119,39 @@ class Deployment:
             self.me_host.kill(name)
         return ["instance"]
 
+    def discard(self, name: str) -> list[str]:
+        """Clean a preparation up; a host on which the app is more than prepared is left alone."""
+        kept = AppState(self.me_host.config.state_dir, name)
+        if kept.instance().get("state") != "prepared":
+            return []
+        if not self.check:
+            self.me_host.discard(name)
+        return ["preparation"]
+
     def remove(self, name: str, *, purge: bool) -> list[str]:
-        """End the instance and forget the app on this host; its PV goes only with ``purge``."""
+        """End the instance and forget the app on this host; its PV goes only with ``purge``.
+
+        Where it serves here, the gateways of all ME hosts forget it, too.
+        """
+        here = self.me_host.config.name
+        serves_here = self.me_host.gateway.locations().get(name) == here
         changes = self.stop(name)
         kept = AppState(self.me_host.config.state_dir, name)
         volume = self.me_host.config.pv_root / name
-        if kept.folder.exists():
-            changes.append("declaration")
-        if name in self.me_host.gateway.locations():
-            changes.append("gateway")
-        if purge and volume.exists():
-            changes.append("volume")
+        changes += ["declaration"] if kept.folder.exists() else []
+        changes += ["gateway"] if serves_here else []
+        changes += ["volume"] if purge and volume.exists() else []
         if not self.check:
-            self.me_host.close_gateway(name)
+            if serves_here:
+                together(self.gateways, "close_gateway", app=name)
             kept.forget()
             if purge:
                 shutil.rmtree(volume, ignore_errors=True)
         return changes
+
+    def _open_gateways(self, app: str) -> list[str]:
+        here = self.me_host.config.name
+        return ["gateway"] if any(together(self.gateways, "open_gateway", app=app, host=here)) else []
 
     def _refuse_second_writer(self, app: str, state: str) -> None:
         here = self.me_host.config.name

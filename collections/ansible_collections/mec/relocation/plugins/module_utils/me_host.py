@@ -122,9 +122,9 @@ class MeHost:
                 "Run image_sync first.",
             )
         standby = app.start == "standby"
-        changed = kept.declare(app)
-        instance = self.platform.find(app.name)
-        if changed or not _is_ready(instance, kept.instance(), image_id, standby):
+        changed = not self.is_prepared(declaration, image_id)
+        if changed:
+            kept.declare(app)
             self.platform.remove(app.name)
             self.platform.create(app, image_id)
             if standby:
@@ -136,7 +136,21 @@ class MeHost:
             deadline = time.monotonic() + _STANDBY_S
             self._wait(app, instance, deadline, lambda status: status is not None, "answer")
         self._prepared[app.name] = app, instance
-        return _describe(instance)
+        return {**_describe(instance), "changed": changed}
+
+    def is_prepared(self, declaration: Mapping[str, Any], image_id: str) -> bool:
+        """Whether `prepare` has nothing left to do."""
+        app = App.from_dict(declaration)
+        kept = self._state(app.name)
+        note, instance = kept.instance(), self.platform.find(app.name)
+        return (
+            kept.declares(app)
+            and instance is not None
+            and note.get("state") == "prepared"
+            and note.get("name") == instance.name
+            and instance.image_id == image_id
+            and instance.running == (app.start == "standby")
+        )
 
     def activate(self, app: str, timeout_s: float) -> dict[str, Any]:
         """Make the prepared instance serve; it does when this returns.
@@ -332,19 +346,6 @@ def tree_bytes(path: str) -> int:
                 seen.add((status.st_dev, status.st_ino))
                 total += status.st_blocks * 512
     return total
-
-
-def _is_ready(
-    instance: Instance | None, note: Mapping[str, Any], image_id: str, standby: bool
-) -> bool:
-    """Whether an instance that is there already is the prepared one."""
-    return (
-        instance is not None
-        and note.get("state") == "prepared"
-        and note.get("name") == instance.name
-        and instance.image_id == image_id
-        and instance.running == standby
-    )
 
 
 def _describe(instance: Instance) -> dict[str, str]:

@@ -32,8 +32,9 @@ class Message:
 class Situation:
     """What is where, as the inventory and the ME hosts tell it.
 
-    ``ues`` maps a UE to ``{"cell": ...}``, ``cells`` a cell to ``{"me_host": ...}``, ``me_hosts``
-    an ME host to its answer (module ``app_info``), or to ``{"unreachable": reason}``.
+    ``cells`` maps a cell to ``{"me_host": ...}``, ``ues`` a UE and ``me_hosts`` an ME host to what
+    it answered to the modules ``ue_cell`` and ``app_info``. What Ansible registers for a host that
+    does not answer (``unreachable``, ``msg``) is an answer, too.
     """
 
     cells: Mapping[str, Mapping[str, Any]]
@@ -49,14 +50,14 @@ class Relocation:
     app: str
     handoff: str
     scenario: str
-    source: str | None
+    source: str
     target: str
     prepare: bool
     execute: bool
-    cancel: bool
     reason: str
-    image: str | None = None
-    volume: bool = False
+    image: str
+    health: str
+    volume: bool
     clean: tuple[str, ...] = ()
 
 
@@ -90,6 +91,7 @@ def plan(message: Message, situation: Situation, handoff: str) -> Plan:
     status = _ho_status(message.ho_status)
     ue = _known("UE", message.ue, situation.ues, "ues")
     cell = _known("cell", message.target_cell, situation.cells, "mec_cells")
+    _refuse_silent(f"UE {message.ue!r}", ue)
     present_cell = ue.get("cell")
     if not isinstance(present_cell, str) or present_cell not in situation.cells:
         raise RelocationError(
@@ -153,7 +155,7 @@ def _relocation(
     others = tuple(sorted(name for name in prepared if name != target))
 
     def decide(reason: str, **what: Any) -> Relocation:
-        chosen = {"prepare": False, "execute": False, "cancel": False, **what}
+        chosen = {"prepare": False, "execute": False, **what}
         return Relocation(
             app=app,
             handoff=own,
@@ -162,6 +164,7 @@ def _relocation(
             target=target,
             reason=reason,
             image=declaration["image"],
+            health=declaration["health"],
             volume=declaration.get("volume") is not None,
             **chosen,
         )
@@ -170,9 +173,9 @@ def _relocation(
         clean = tuple(sorted(prepared))
         if not clean:
             return decide(f"{app} is prepared nowhere: nothing to clean up.")
-        return decide(f"The handoff was {status.lower()}.", cancel=True, clean=clean)
+        return decide(f"The handoff was {status.lower()}.", clean=clean)
     if source == target:
-        return decide(f"{app} serves on {target} already.", cancel=bool(others), clean=others)
+        return decide(f"{app} serves on {target} already.", clean=others)
     if status == "COMPLETED":
         return decide(f"The handoff is over; {app} stays on {source}.")
     if status == "IN_PREPARATION":
@@ -192,28 +195,29 @@ def _relocation(
 def _refuse_unreachable(
     app: str, target: str, serving: Sequence[str], situation: Situation
 ) -> None:
-    down = {
-        name: answer["unreachable"]
-        for name, answer in situation.me_hosts.items()
-        if "unreachable" in answer
-    }
-    if target in down:
-        raise RelocationError(
-            f"Target {target} does not answer: {down[target]}.", "Bring it up, then hand off again."
-        )
+    _refuse_silent(f"Target {target}", situation.me_hosts[target])
+    down = [name for name, answer in situation.me_hosts.items() if answer.get("unreachable")]
     if len(serving) > 1:
         raise RelocationError(
             f"App {app!r} serves on several ME hosts: {', '.join(serving)}.",
             f"Settle it: ansible-playbook playbooks/settle.yml -e app={app} -e keep=<ME host>.",
         )
     if not serving and down:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in down.items())
         raise RelocationError(
-            f"App {app!r} serves on no ME host that answers ({reasons}).", "Bring the host up."
+            f"App {app!r} serves on no ME host that answers; {', '.join(down)} did not.",
+            "Bring the host up.",
         )
     if not serving:
         raise RelocationError(
             f"App {app!r} serves nowhere.", "Deploy it (playbooks/testbed.yml does)."
+        )
+
+
+def _refuse_silent(what: str, answer: Mapping[str, Any]) -> None:
+    if answer.get("unreachable"):
+        raise RelocationError(
+            f"{what} does not answer: {answer.get('msg', 'no reason given')}",
+            "Bring it up, then hand off again.",
         )
 
 

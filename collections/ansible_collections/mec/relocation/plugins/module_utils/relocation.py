@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .app import App
 from .channel import Channel
 from .config import HostConfig
 from .cutover import Bounds, Cutover
 from .errors import RelocationError
 from .lease import Lease
 from .me_host import Host, LocalHost, MeHost
+from .platform import Instance
 from .precopy import require_room
 from .record import Record
 from .state import AppState
@@ -38,22 +40,31 @@ class Order:
 
 
 def is_there(config: HostConfig, order: Order) -> bool:
-    """Whether the app's requests go to the target already, and nothing of it runs here.
+    """Whether the app serves on the target already, as this host's gateway knows it."""
+    if AppState(config.state_dir, order.app).instance().get("state") == "serving":
+        return config.name == order.target
+    return MeHost(config).gateway.locations().get(order.app) == order.target
+
+
+def prepare(config: HostConfig, order: Order, *, check: bool) -> bool:
+    """Have the target's instance ready for a later cutover; tells whether it was not yet.
 
     Raises:
-        RelocationError: the app serves neither here nor on the target.
+        RelocationError: the app does not serve here, or the target cannot take it.
     """
-    note = AppState(config.state_dir, order.app).instance()
-    if note.get("state") == "serving":
-        return config.name == order.target
     me_host = MeHost(config)
-    if me_host.gateway.locations().get(order.app) == order.target:
-        return True
-    raise RelocationError(
-        f"App {order.app!r} does not serve on {config.name} (state: "
-        f"{note.get('state', 'absent')}), so it cannot be relocated from there.",
-        "Ask app_info where it is.",
-    )
+    app, instance = _serving(me_host, order.app)
+    wanted = {"declaration": app.to_dict(), "image_id": instance.image_id}
+    with Channel(config, order.target) as target:
+        if check:
+            return not target.begin("is_prepared", **wanted).result()
+        folder = AppState(config.state_dir, order.app).folder
+        with Lease(folder, order.app).held(order.handoff):
+            target.begin("lease", app=order.app, owner=order.handoff).result()
+            done = target.begin("prepare", handoff=order.handoff, **wanted).result()
+        target.begin("unlease", app=order.app, owner=order.handoff).result()
+        me_host.unlease(order.app, order.handoff)
+        return bool(done["changed"])
 
 
 def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
@@ -65,12 +76,7 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
     """
     me_host = MeHost(config)
     kept = AppState(config.state_dir, order.app)
-    app = kept.declaration()
-    instance = me_host.platform.find(order.app)
-    if instance is None or not instance.running:
-        raise RelocationError(
-            f"App {order.app!r} has no running instance on {config.name}.", "Deploy it again."
-        )
+    app, instance = _serving(me_host, order.app)
     with contextlib.ExitStack() as stack:
         peers = {name: stack.enter_context(Channel(config, name)) for name in _peers(config, order)}
         target = peers[order.target]
@@ -114,6 +120,20 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
                 target.begin(step, **arguments).result()
     me_host.unlease(order.app, order.handoff)
     return done
+
+
+def _serving(me_host: MeHost, name: str) -> tuple[App, Instance]:
+    """The app and its instance, which serves on this host."""
+    config = me_host.config
+    kept = AppState(config.state_dir, name)
+    app = kept.declaration()
+    instance = me_host.platform.find(name)
+    if kept.instance().get("state") != "serving" or instance is None or not instance.running:
+        raise RelocationError(
+            f"App {name!r} has no serving instance on {config.name}.",
+            "Ask app_info where it is, or deploy it again.",
+        )
+    return app, instance
 
 
 def _peers(config: HostConfig, order: Order) -> list[str]:

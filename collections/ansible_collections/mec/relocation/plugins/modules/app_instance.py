@@ -30,7 +30,7 @@ options:
   app:
     description:
       - The declaration of the app.
-      - With O(state=stopped) and O(state=absent) its C(name) is enough.
+      - With any other O(state) than V(serving), its C(name) is enough.
     type: dict
     required: true
     suboptions:
@@ -78,19 +78,22 @@ options:
         type: int
   image_id:
     description: The id of the image on this host, as M(mec.relocation.image_sync) returns it. Needed
-      with O(state=serving).
+      with O(state=serving), unless O(resume=true).
     type: str
   state:
     description:
       - V(serving), the app serves here and nowhere else.
       - V(stopped), this host's instance is ended, its volume stays.
+      - V(discarded), a preparation on this host is cleaned up, with its copy of the volume. Nothing
+        happens on a host on which the app is not merely prepared.
       - V(absent), this host forgets the app. Its volume stays unless O(purge=true).
     type: str
-    choices: [serving, stopped, absent]
+    choices: [serving, stopped, discarded, absent]
     default: serving
   resume:
     description:
-      - Let the app serve here after a relocation with an unknown outcome.
+      - With O(state=serving), let this host's instance serve again after a relocation with an unknown
+        outcome, as it was declared. The C(name) in O(app) is enough.
       - Only right when it is certain that no other host serves it. The playbook C(settle.yml) sees to
         that.
     type: bool
@@ -160,13 +163,12 @@ def main() -> None:
             "image_id": {"type": "str"},
             "state": {
                 "type": "str",
-                "choices": ["serving", "stopped", "absent"],
+                "choices": ["serving", "stopped", "discarded", "absent"],
                 "default": "serving",
             },
             "resume": {"type": "bool", "default": False},
             "purge": {"type": "bool", "default": False},
         },
-        required_if=[("state", "serving", ["image_id"])],
         supports_check_mode=True,
     )
     params = module.params

@@ -32,6 +32,14 @@ attributes:
     description: Will return details on what has changed (or possibly needs changing in check_mode),
       when in diff mode.
 options:
+  state:
+    description:
+      - V(relocated), the app serves on O(target).
+      - V(prepared), it goes on serving here, and an instance on O(target) is ready for the cutover.
+        The image and the first pass over the volume have to be there.
+    type: str
+    choices: [prepared, relocated]
+    default: relocated
   ue:
     description: The UE whose handoff this is, for the record.
     type: str
@@ -110,6 +118,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.errors import Reloc
 from ansible_collections.mec.relocation.plugins.module_utils.relocation import (
     Order,
     is_there,
+    prepare,
     relocate,
 )
 
@@ -121,6 +130,11 @@ def main() -> None:
             "app": {"type": "str", "required": True},
             "target": {"type": "str", "required": True},
             "handoff": {"type": "str", "required": True},
+            "state": {
+                "type": "str",
+                "choices": ["prepared", "relocated"],
+                "default": "relocated",
+            },
             "ue": {"type": "str"},
             "scenario": {"type": "str", "choices": ["proactive"], "default": "proactive"},
             "at_s": {"type": "float", "default": 0.0},
@@ -146,6 +160,8 @@ def main() -> None:
         config = HostConfig.load()
         if is_there(config, order):
             module.exit_json(changed=False)
+        if params["state"] == "prepared":
+            module.exit_json(changed=prepare(config, order, check=module.check_mode))
         diff = {
             "before": f"{order.app} serves on {config.name}\n",
             "after": f"{order.app} serves on {order.target}\n",

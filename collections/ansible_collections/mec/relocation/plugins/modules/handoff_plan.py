@@ -66,7 +66,7 @@ options:
   me_hosts:
     description:
       - The ME hosts by name, each with what M(mec.relocation.app_info) returned there.
-      - For one that does not answer, C(unreachable) with the reason.
+      - For one that does not answer, what Ansible registers (C(unreachable) and C(msg)).
     type: dict
     required: true
   handoff:

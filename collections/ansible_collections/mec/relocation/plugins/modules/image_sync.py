@@ -38,6 +38,11 @@ options:
       - The ME host that the image comes from.
       - Required if O(from=source).
     type: str
+  at_s:
+    description:
+      - When the step began, in seconds since the handoff message, for the relocation record.
+    type: float
+    default: 0.0
 requirements:
   - Docker SDK for Python
   - requests
@@ -119,6 +124,10 @@ duration_s:
   type: float
   returned: success
   sample: 0.81
+phase:
+  description: The pre-copy as a phase of the relocation record.
+  type: dict
+  returned: success
 from:
   description: Where the image comes from, V(registry) or the name of the source.
   type: str
@@ -192,6 +201,12 @@ def synchronise(module: AnsibleModule) -> dict[str, Any]:
         "duration_s": round(time.monotonic() - begin_s, 6),
         "from": source or "registry",
     }
+    facts["phase"] = {
+        "name": "image_sync",
+        "start_s": module.params["at_s"],
+        "duration_s": facts["duration_s"],
+        "bytes": moved.size_bytes,
+    }
     before = plan.before.image_id if plan.before else None
     return {
         "changed": not plan.named,
@@ -210,6 +225,7 @@ def main() -> None:
             "image": {"type": "str", "required": True},
             "from": {"type": "str", "choices": ["registry", "source"], "default": "registry"},
             "source": {"type": "str"},
+            "at_s": {"type": "float", "default": 0.0},
         },
         required_if=[("from", "source", ["source"])],
         supports_check_mode=True,
