@@ -79,8 +79,7 @@ class Cutover:
     def run(self) -> None:
         """Relocate. The outcome is in the record, whatever it is; nothing is raised for an abort."""
         try:
-            with self.record.phase("prepare"):
-                self._prepare()
+            self._prepare()
         except RelocationError as error:
             self._back_to_serving()
             self.record.error = str(error)
@@ -112,29 +111,31 @@ class Cutover:
 
     def _prepare(self) -> None:
         name = self.app.name
-        hosts = [self.source.config.name, self.target.name]
-        together(self.gateways, "check_gateway", app=name, hosts=hosts)
-        prepared = self._take(
-            "prepare",
-            declaration=self.app.to_dict(),
-            image_id=self.image_id,
-            handoff=self.handoff,
-        )
-        self.record.fields["target_instance"] = {
-            "name": prepared["name"],
-            "address": prepared["address"],
-        }
+        with self.record.phase("prepare"):
+            both = [self.source.config.name, self.target.name]
+            together(self.gateways, "check_gateway", app=name, me_hosts=both)
+            prepared = self._take(
+                "prepare",
+                declaration=self.app.to_dict(),
+                image_id=self.image_id,
+                handoff=self.handoff,
+            )
+            self.record.fields["target_instance"] = {
+                "name": prepared["name"],
+                "address": prepared["address"],
+            }
         if self.copy is not None:
             for _number in range(_MAX_PASSES):
                 with self.record.phase("volume_sync") as phase:
                     phase.bytes = self.copy().bytes
                 if phase.bytes < _SMALL_DELTA_BYTES:
                     break
-        # The fence, made ahead: whatever happens from here on, nothing restarts the source by
-        # itself, and the note tells after a crash what was under way.
-        self.source.platform.make_ready(name)
-        self.source.platform.set_restarts(name, False)
-        self.source.note_relocating(name, self.handoff, self.target.name)
+        with self.record.phase("fence"):
+            # Made ahead: whatever happens from here on, nothing restarts the source by itself, and
+            # the note tells after a crash what was under way.
+            self.source.platform.make_ready(name)
+            self.source.platform.set_restarts(name, False)
+            self.source.note_relocating(name, self.handoff, self.target.name)
 
     # -- the critical section ---------------------------------------------------------------
 

@@ -93,7 +93,9 @@ class DockerPlatform:
                 cap_drop=["ALL"],
                 cap_add=list(app.capabilities),
                 security_opt=["no-new-privileges"],
-                log_config={"type": "json-file", "config": {"max-size": "10m", "max-file": "2"}},
+                log_config=docker.types.LogConfig(
+                    type="json-file", config={"max-size": "10m", "max-file": "2"}
+                ),
             )
         instance = self.find(app.name)
         if instance is None:
@@ -161,7 +163,7 @@ class DockerPlatform:
                 all=True, filters={"label": f"{_APP_LABEL}={app}"}, ignore_removed=True
             )
         if len(found) > 1:
-            names = ", ".join(sorted(container.name for container in found))
+            names = ", ".join(sorted(str(container.name) for container in found))
             raise RelocationError(
                 f"App {app!r} has several instances on {self.config.name}: {names}.",
                 "Remove all but the one that serves.",

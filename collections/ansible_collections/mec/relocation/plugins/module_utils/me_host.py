@@ -159,10 +159,9 @@ class MeHost:
             RelocationError: it did not answer its health path with 200 within ``timeout_s``.
         """
         deadline = time.monotonic() + timeout_s
-        declared, instance = self._prepared.pop(app, None) or (
-            self._state(app).declaration(),
-            self._instance(app),
-        )
+        if app not in self._prepared:
+            self._prepared[app] = self._state(app).declaration(), self._instance(app)
+        declared, instance = self._prepared.pop(app)
         if not instance.running:
             self.platform.start(app)
             instance = self._instance(app)
@@ -211,9 +210,9 @@ class MeHost:
 
     # -- the gateway ------------------------------------------------------------------------
 
-    def check_gateway(self, app: str, hosts: Sequence[str]) -> None:
-        """Raise unless this host's gateway can send the app's requests to each of ``hosts``."""
-        for host in hosts:
+    def check_gateway(self, app: str, me_hosts: Sequence[str]) -> None:
+        """Raise unless this host's gateway can send the app's requests to each of ``me_hosts``."""
+        for host in me_hosts:
             self.gateway.check(app, host)
 
     def hold(self, app: str, max_s: float) -> None:

@@ -143,7 +143,8 @@ def main() -> None:
         decided = plan(message, situation, params["handoff"]).to_dict()
     except RelocationError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, plan=decided, ansible_facts={"mec_relocation": {"plan": decided}})
+    facts = {"mec_relocation": {"plan": decided}}
+    module.exit_json(changed=False, plan=decided, ansible_facts=facts)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,212 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The cutover's order, and what it leaves behind when a step fails.
+
+The hosts here note what they are asked; the steps themselves are tested on the testbed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.mec.relocation.plugins.module_utils.app import App
+from ansible_collections.mec.relocation.plugins.module_utils.channel import ChannelLost
+from ansible_collections.mec.relocation.plugins.module_utils.cutover import Bounds, Cutover
+from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.record import Record
+from ansible_collections.mec.relocation.plugins.module_utils.volume import VolumePass
+
+Journal = list[str]
+
+
+class Noting:
+    """A host that notes every step and fails at those it is told to."""
+
+    def __init__(self, name: str, journal: Journal, failing: dict[str, Exception]) -> None:
+        self.name = name
+        self.journal = journal
+        self.failing = failing
+
+    def begin(self, step: str, **_arguments: object) -> Noting:
+        self.journal.append(f"{self.name}.{step}")
+        self.step = step
+        return self
+
+    def result(self) -> Any:
+        if self.step in self.failing:
+            raise self.failing[self.step]
+        if self.step == "in_flight":
+            return 0
+        return {"name": f"videoapp-{self.name}", "address": "172.17.0.2", "changed": True}
+
+
+class Source:
+    """The source as an ME host whose platform notes what it is asked."""
+
+    def __init__(self, journal: Journal, failing: dict[str, Exception]) -> None:
+        self.journal = journal
+        self.failing = failing
+        self.platform = self
+        self.config = self
+        self.name = "worker1"
+
+    def __getattr__(self, step: str) -> Any:
+        def take(*_arguments: object, **_named: object) -> None:
+            self.journal.append(f"source.{step}")
+            if step in self.failing:
+                raise self.failing[step]
+
+        return take
+
+
+class Run:
+    """A cutover between noting hosts."""
+
+    def __init__(self, **failing: Exception) -> None:
+        self.journal: Journal = []
+        there = {key[7:]: error for key, error in failing.items() if key.startswith("target_")}
+        here = {key[7:]: error for key, error in failing.items() if key.startswith("source_")}
+        self.source = Source(self.journal, here)
+        self.target = Noting("target", self.journal, there)
+        self.local = Noting("worker1", self.journal, {})
+        self.again = Noting(
+            "again", self.journal, {"kill": failing["again_kill"]} if "again_kill" in failing else {}
+        )
+        self.record = Record(0.0, [], id="h1")
+        self.copy_error = failing.get("copy")
+        self.copies = 0
+
+    def copy(self) -> VolumePass:
+        self.copies += 1
+        frozen = "source.freeze" in self.journal
+        self.journal.append("last_delta" if frozen else "pass")
+        if self.copy_error is not None and frozen:
+            raise self.copy_error
+        return VolumePass(bytes=100, changes=(), duration_s=0.0)
+
+    @contextlib.contextmanager
+    def reopen(self) -> Iterator[Noting]:
+        yield self.again
+
+    def run(self) -> dict[str, Any]:
+        app = App.from_dict({"name": "videoapp", "image": "videoapp:1", "port": 80})
+        Cutover(
+            app=app,
+            image_id="sha256:1",
+            me_host=self.source,  # type: ignore[arg-type]
+            target=self.target,
+            gateways=[self.target, self.local],
+            copy=self.copy,
+            reopen=self.reopen,
+            bounds=Bounds(),
+            record=self.record,
+        ).run()
+        return self.record.to_dict()
+
+    def position(self, step: str) -> int:
+        return self.journal.index(step)
+
+
+def test_the_steps_come_in_their_order() -> None:
+    run = Run()
+    record = run.run()
+    assert record["outcome"] == "completed"
+    order = [
+        "target.prepare",
+        "pass",
+        "source.set_restarts",
+        "source.note_relocating",
+        "target.hold",
+        "source.freeze",
+        "last_delta",
+        "target.activate",
+        "target.switch",
+        "target.release",
+        "source.kill",
+    ]
+    assert [step for step in run.journal if step in order] == order
+    assert record["downtime_s"] > 0
+    assert [phase["name"] for phase in record["phases"]] == [
+        "prepare",
+        "volume_sync",
+        "fence",
+        "hold",
+        "drain",
+        "freeze",
+        "last_delta",
+        "activate",
+        "switch",
+        "release",
+        "settle",
+    ]
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        {"target_check_gateway": RelocationError("no backend")},
+        {"target_prepare": RelocationError("no image")},
+        {"target_hold": RelocationError("gateway down")},
+        {"target_in_flight": RelocationError("gateway down")},
+        {"source_freeze": RelocationError("cannot freeze")},
+        {"copy": RelocationError("disk full")},
+        {"target_activate": RelocationError("not healthy")},
+        {"target_activate": ChannelLost("closed")},
+    ],
+)
+def test_a_failure_ends_with_the_source_serving(failing: dict[str, Exception]) -> None:
+    run = Run(**failing)
+    record = run.run()
+    assert record["outcome"] == "aborted"
+    assert str(next(iter(failing.values()))) in record["error"]
+    assert "target.switch" not in run.journal
+    assert "source.kill" not in run.journal
+    assert run.journal[-1] == "source.settle"
+    if "source.freeze" in run.journal:
+        assert run.position("source.thaw") > run.position("source.freeze")
+    if "target.hold" in run.journal:
+        assert "source.release" in run.journal
+        assert "target.release" in run.journal
+
+
+def test_the_source_is_thawed_only_when_the_target_is_dead() -> None:
+    run = Run(target_activate=RelocationError("not healthy"))
+    run.run()
+    assert run.position("target.kill") < run.position("source.thaw")
+
+
+def test_a_lost_channel_is_asked_again_over_a_new_one() -> None:
+    run = Run(target_activate=ChannelLost("closed"))
+    run.run()
+    assert run.position("again.kill") < run.position("source.thaw")
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        {"target_activate": ChannelLost("closed"), "again_kill": ChannelLost("closed")},
+        {"target_activate": RelocationError("x"), "target_kill": RelocationError("y")},
+    ],
+)
+def test_without_certainty_nobody_serves(failing: dict[str, Exception]) -> None:
+    run = Run(**failing)
+    record = run.run()
+    assert record["outcome"] == "uncertain"
+    assert "settle.yml -e app=videoapp" in record["error"]
+    assert "source.thaw" not in run.journal
+    assert "worker1.close_gateway" in run.journal
+
+
+@pytest.mark.parametrize("step", ["switch", "release"])
+def test_after_the_activation_there_is_no_way_back(step: str) -> None:
+    run = Run(**{f"target_{step}": RelocationError("gateway down")})
+    record = run.run()
+    assert record["outcome"] == "completed"
+    assert "gateway down" in record["error"]
+    assert "source.thaw" not in run.journal
+    assert "source.kill" in run.journal
