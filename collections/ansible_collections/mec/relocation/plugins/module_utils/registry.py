@@ -348,12 +348,13 @@ class Registry:
         )
 
     def _unreachable(self, error: Exception) -> RelocationError:
+        cause = error.args[0] if error.args else error
+        reason = getattr(cause, "reason", cause)
         if isinstance(error, requests.exceptions.SSLError):
             return RelocationError(
-                f"The certificate of the repository {self.name} is not trusted: {error}.",
+                f"The certificate of the repository {self.name} is not trusted: {reason}.",
                 "Apply the roles pki, repository and me_host again.",
             )
-        reason = "no answer in time" if isinstance(error, requests.Timeout) else error
         return RelocationError(
             f"The repository {self.name} cannot be reached: {reason}.",
             "Check that docker-registry runs there and that this host is on the backbone.",
