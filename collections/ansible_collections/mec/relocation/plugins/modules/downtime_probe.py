@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: downtime_probe
 short_description: Measure from a UE how long an app does not answer
-version_added: "0.1.0"
+version_added: 0.1.0
 description:
   - Sends GET requests to an app at a fixed interval, whether or not the ones before were answered,
     and tells the longest time without a successful answer.
@@ -129,7 +129,7 @@ summary:
       description: Requests without a complete answer of 2xx or 3xx.
       type: int
     skipped:
-      description: Ticks without a request, because 256 requests were under way.
+      description: Ticks without a request, because 512 requests were under way.
       type: int
     retried:
       description: Requests that were sent again on a new connection.
@@ -252,6 +252,7 @@ def stop(module: AnsibleModule, process: ProbeProcess) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Do what the state asks for."""
     module = AnsibleModule(
         argument_spec={
             "state": {

@@ -8,14 +8,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: image_sync
 short_description: Make an image present on an ME host (pre-copy 1)
-version_added: "0.1.0"
+version_added: 0.1.0
 description:
   - Makes sure that the container engine of the ME host that the task runs on has an image, and that
     the image's name means it. This is the pre-copy of the base image, done while the source serves.
   - Images are compared by digest, never by tag. An image that is present is not pulled again; a tag
     that means another image in the repository than on the host is followed.
-  - The address of the repository, its CA and its credentials come from
-    C(/etc/mec-relocation/host.json), which the role C(me_host) writes.
 author:
   - The mec.relocation authors (@mec-relocation)
 options:
@@ -43,9 +41,8 @@ options:
       - When the step began, in seconds since the handoff message, for the relocation record.
     type: float
     default: 0.0
-requirements:
-  - Docker SDK for Python
-  - requests
+extends_documentation_fragment:
+  - mec.relocation.relocation.host
 attributes:
   check_mode:
     description: Can run in check_mode and return changed status prediction without modifying target.
@@ -220,6 +217,7 @@ def synchronise(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Make the image present."""
     module = AnsibleModule(
         argument_spec={
             "image": {"type": "str", "required": True},
