@@ -71,7 +71,7 @@ class VolumeSync:
         done = self._ssh("-f", "-N", "-o", "ControlMaster=auto", "-o", f"ControlPersist={KEEP_S}")
         if done.returncode != 0:
             raise RelocationError(
-                f"No connection for rsync to {self.peer}: {_last_line(done.stderr)}.",
+                f"No connection for rsync to {self.peer}: {_first_line(done.stderr)}.",
                 f"Check that {self.peer} is up and reachable over the backbone.",
             )
 
@@ -100,7 +100,7 @@ class VolumeSync:
         if done.returncode not in (0, _VANISHED):
             raise RelocationError(
                 f"rsync of {self.source} to {self.peer} ended with {done.returncode}: "
-                f"{_last_line(done.stderr)}."
+                f"{_first_line(done.stderr)}."
             )
         return VolumePass(*parse_output(done.stdout), duration_s=time.monotonic() - began)
 
@@ -137,6 +137,6 @@ def parse_output(output: str) -> tuple[int, tuple[str, ...]]:
     return moved, tuple(line for line in body.splitlines() if re.match(r"[<>ch*.]\S{8,10} ", line))
 
 
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "it gave no reason"
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else "it gave no reason"
