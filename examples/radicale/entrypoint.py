@@ -30,7 +30,7 @@ def make_user(name: str, password: str) -> None:
     hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode()
     draft = USERS.with_suffix(".draft")
     draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(f"{name}:{hashed}\n")
         out.flush()
         os.fsync(out.fileno())

@@ -39,7 +39,7 @@ _CHUNK_BYTES = 256 * 1024
 # Smaller tar members stay in memory while their digest is computed; layers go to the disk, and not
 # to /tmp, which may be memory too.
 _SPOOL_BYTES = 1024 * 1024
-_SPOOL_DIRECTORY = "/var/tmp"
+_SPOOL_DIRECTORY = "/var/tmp"  # noqa: S108 - tempfile makes unguessable names in it
 # An engine is silent while it exports a large image.
 _ENGINE_TIMEOUT_S = 600
 

@@ -281,11 +281,11 @@ class _Answer:
     reusable: bool
 
 
-class _NoAnswer(Exception):
+class _NoAnswerError(Exception):
     """A kept connection was lost before the first byte of the answer."""
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """The answer is not HTTP, or more than the probe takes."""
 
 
@@ -309,13 +309,13 @@ class Client:
         """One request: the answer, and whether it was sent a second time.
 
         Raises:
-            OSError, ssl.SSLError, EOFError, _Refused: there was no complete answer.
+            OSError, ssl.SSLError, EOFError, _RefusedError: there was no complete answer.
         """
         kept = self._take()
         if kept is not None:
             try:
                 return await self._exchange(kept, kept_before=True), False
-            except _NoAnswer:
+            except _NoAnswerError:
                 pass
         return await self._exchange(await self._connect(), kept_before=False), kept is not None
 
@@ -420,7 +420,7 @@ class Probe:
             status, instance = answer.status, answer.instance
         except TimeoutError:
             error = "timeout"
-        except (OSError, EOFError, ValueError, _Refused) as cause:
+        except (OSError, EOFError, ValueError, _RefusedError) as cause:
             error = f"{type(cause).__name__.lstrip('_')}: {cause}".rstrip(": ")
         duration_s = self._now_s() - start_s
         keep(Sample(seq, start_s, duration_s, status, error, instance, retried))
@@ -437,7 +437,7 @@ async def _read_answer(reader: asyncio.StreamReader, kept_before: bool) -> _Answ
         lines = head.decode("latin-1").split("\r\n")
         version, _, rest = lines[0].partition(" ")
         if version not in ("HTTP/1.1", "HTTP/1.0") or not rest[:3].isdigit():
-            raise _Refused("the answer is not HTTP/1")
+            raise _RefusedError("the answer is not HTTP/1")
         status = int(rest[:3])
     headers: dict[str, str] = {}
     for line in lines[1:]:
@@ -457,14 +457,14 @@ async def _read_head(reader: asyncio.StreamReader, kept_before: bool) -> bytes:
         return await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
         if kept_before and not error.partial:
-            raise _NoAnswer from None
+            raise _NoAnswerError from None
         raise EOFError("the connection was closed before an answer") from None
     except ConnectionError:
         if kept_before:
-            raise _NoAnswer from None
+            raise _NoAnswerError from None
         raise
     except asyncio.LimitOverrunError:
-        raise _Refused("the header is too large") from None
+        raise _RefusedError("the header is too large") from None
 
 
 async def _read_body(reader: asyncio.StreamReader, status: int, headers: dict[str, str]) -> bool:
@@ -481,7 +481,7 @@ async def _read_body(reader: asyncio.StreamReader, status: int, headers: dict[st
     while chunk := await reader.read(65536):
         size_bytes += len(chunk)
         if size_bytes > _BODY_BYTES:
-            raise _Refused("the body is too large")
+            raise _RefusedError("the body is too large")
     return True
 
 
@@ -495,7 +495,7 @@ async def _read_chunks(reader: asyncio.StreamReader) -> None:
 
 async def _skip(reader: asyncio.StreamReader, size_bytes: int) -> None:
     if not 0 <= size_bytes <= _BODY_BYTES:
-        raise _Refused("the body is too large")
+        raise _RefusedError("the body is too large")
     await reader.readexactly(size_bytes)
 
 

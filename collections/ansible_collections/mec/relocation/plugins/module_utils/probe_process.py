@@ -200,7 +200,7 @@ class ProbeProcess:
 def _tell_begun() -> None:
     """Say so to the starter, and let go of its pipe."""
     os.write(sys.stdout.fileno(), _BEGUN)
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 

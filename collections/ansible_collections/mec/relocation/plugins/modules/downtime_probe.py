@@ -53,7 +53,8 @@ options:
     type: float
     default: 5
   ca_file:
-    description: The CA that the certificate of an C(https) URL must come from; the system's by default.
+    description:
+      - The CA that the certificate of an C(https) URL must come from; the system's by default.
     type: path
   directory:
     description: Where probes keep their samples, in a folder for each name.
@@ -61,7 +62,7 @@ options:
     default: /var/lib/mec-probe
 attributes:
   check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
+    description: Can run in C(check_mode) and return changed status without modifying the target.
     support: full
     details:
       - No request is sent and no probe is started or ended, so there is no summary.
@@ -104,10 +105,10 @@ id:
 samples:
   description:
     - Path of the CSV file with every request, in the order in which they ended.
-    - Its columns are C(seq), C(start_s), C(duration_s), C(status) (empty without a complete answer),
-      C(error), C(instance) (the header C(X-MEC-Instance)) and C(retried) (1 where the request was
-      sent again because a kept connection had been closed). Times are in seconds of a monotonic
-      clock, from the beginning of the probe.
+    - Its columns are C(seq), C(start_s), C(duration_s), C(status) (empty without a complete
+      answer), C(error), C(instance) (the header C(X-MEC-Instance)) and C(retried) (1 where the
+      request was sent again because a kept connection had been closed). Times are in seconds of a
+      monotonic clock, from the beginning of the probe.
   type: str
   returned: success
   sample: /var/lib/mec-probe/handoff/samples.csv
@@ -178,7 +179,6 @@ ansible_facts:
           returned: when a probe has ended
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 

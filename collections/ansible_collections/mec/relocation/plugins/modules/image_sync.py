@@ -45,7 +45,7 @@ extends_documentation_fragment:
   - mec.relocation.relocation.host
 attributes:
   check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying target.
+    description: Can run in C(check_mode) and return changed status without modifying the target.
     support: full
     details:
       - RV(bytes) and RV(layers_moved) then tell what would come.

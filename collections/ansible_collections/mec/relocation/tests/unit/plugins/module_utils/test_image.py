@@ -83,7 +83,7 @@ class Engine(ImageStore):
     def all(self) -> list[LocalImage]:
         return [image for image_id in self.configs if (image := self.find(image_id))]
 
-    def pull(self, name: str, digest: str, credentials: Credentials | None) -> set[str]:
+    def pull(self, name: str, digest: str, _login: Credentials | None) -> set[str]:
         layers, came = self.pulls[f"{name}@{digest}"]
         self.digests[f"{name}@{digest}"] = self.build(layers)
         return came
@@ -201,10 +201,10 @@ class Shelf(Registry):
             layers=tuple(Layer(digest_of(b"gzip " + each), len(each)) for each in layers),
         )
 
-    def manifest(self, image: ImageReference, platform: str = "linux/amd64") -> Manifest:
+    def manifest(self, _: ImageReference, _platform: str = "linux/amd64") -> Manifest:
         return self.found
 
-    def diff_ids(self, image: ImageReference, manifest: Manifest) -> tuple[str, ...]:
+    def diff_ids(self, _: ImageReference, _manifest: Manifest) -> tuple[str, ...]:
         return tuple(digest_of(each) for each in self.contents)
 
 
@@ -265,7 +265,7 @@ def test_what_came_and_is_another_image_is_refused() -> None:
 
     class Liar(NextDoor):
         def export(
-            self, image_id: str, have_layers: Sequence[str]
+            self, _: str, have_layers: Sequence[str]
         ) -> contextlib.AbstractContextManager[IO[bytes]]:
             return super().export(other, have_layers)
 

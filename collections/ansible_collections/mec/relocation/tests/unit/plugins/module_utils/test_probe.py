@@ -327,7 +327,7 @@ def test_a_name_that_nobody_knows() -> None:
         Probe(Settings("http://name.invalid/"))
 
 
-def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["http://127.0.0.1:1/", "--ca-file", "x", "--interval-s", "0"]) == 2
     assert "interval_s" in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
