@@ -1,0 +1,91 @@
+# Everything here can be interrupted and run again.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --jobs=4 --no-print-directory
+.DEFAULT_GOAL := help
+
+PYTHON := $(or $(PYTHON),$(shell command -v python3))
+VENV := .venv
+# Ansible and what it starts look for each other on the path.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/apps/ue
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+STATE := $(or $(MEC_STATE),.mec)
+LOGS := $(STATE)/logs
+
+UNIT_TESTS := $(wildcard collections/ansible_collections/mec/relocation/tests/unit \
+	apps/*/tests apps/ue/*/tests roles/*/tests)
+TESTBED_TESTS := $(wildcard tests/integration tests/browser)
+
+##@ Use
+.PHONY: help up demo down clean
+help: ## List the targets
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+up: images venv ## Bring the testbed up, with the apps in it
+	@ansible-playbook playbooks/testbed.yml
+
+demo: up ## Watch a video on the UE while it hands off to the other cell
+	@python -m mec_ue.demo
+
+down: ## Take the testbed down; images, keys and results stay
+	@if networks=$$(testbed/engine docker network ls --quiet --filter label=mec.relocation.testbed); \
+	    [ -n "$$networks" ]; then $(MAKE) teardown; fi
+	@testbed/engine stop
+
+clean: down ## Remove everything that was made here, except results/
+	@testbed/engine remove
+	@rm -rf $(VENV) $(STATE) .ansible .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -not -path './results/*' -prune -exec rm -rf {} +
+
+##@ Check
+.PHONY: test test-fast lint unit
+test: test-fast images ## Run all checks, on a testbed that is taken down afterwards
+	@trap 'code=$$?; $(MAKE) down; tail -qn 1 $(LOGS)/*.log; exit $$code' EXIT; \
+	molecule test --destroy=never 2>&1 | tee $(LOGS)/2-molecule.log; \
+	pytest $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/3-testbed.log
+
+test-fast: lint unit ## Run what needs no testbed
+
+lint: venv-dev ## Check style and types
+	@ruff check --quiet .
+	@ruff format --quiet --check .
+	@mypy
+	@yamllint --strict .
+	@ansible-lint --quiet
+
+unit: venv-dev ## Run the unit tests
+	@mkdir -p $(LOGS) && rm -f $(LOGS)/*.log
+	@pytest --quiet $(UNIT_TESTS) 2>&1 | tee $(LOGS)/1-unit.log
+
+# What the targets above are made of.
+.PHONY: packages engine venv venv-dev images machine-image host-image ue-image app-images teardown
+engine:
+	@testbed/packages
+	@testbed/engine start
+
+venv: $(VENV)/.runtime
+$(VENV)/.runtime: requirements.txt
+	@echo "venv: installing what the testbed runs with"
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || testbed/packages
+	@$(PYTHON) -m venv --clear $(VENV)
+	@pip install -qq --disable-pip-version-check --requirement $<
+	@touch $@
+
+venv-dev: $(VENV)/.development
+$(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
+	@echo "venv: installing what tests and checks run with"
+	@pip install -qq --disable-pip-version-check --requirement $<
+	@touch $@
+
+images: host-image ue-image app-images
+machine-image: engine
+	@testbed/image machine >/dev/null
+host-image ue-image: %-image: machine-image
+	@testbed/image $* >/dev/null
+app-images: machine-image venv
+	@ansible-inventory --host localhost | testbed/image apps >/dev/null
+
+teardown: venv
+	@ansible-playbook playbooks/teardown.yml
