@@ -116,11 +116,11 @@ class Server:
         """Whether a connection is kept whose address is still the UE's; another one is closed."""
         if self.connection is None or self.connection.sock is None:
             return False
-        here = self.connection.sock.getsockname()[0]
-        to = self.connection.sock.getpeername()
-        with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            udp.connect(to[:2])
-            if udp.getsockname()[0] == here:
+        kept = self.connection.sock
+        # What fails here is a socket that the UE's change of cell has ended already.
+        with contextlib.suppress(OSError), socket.socket(kept.family, socket.SOCK_DGRAM) as udp:
+            udp.connect(kept.getpeername())
+            if udp.getsockname()[0] == kept.getsockname()[0]:
                 return True
         self.close()
         return False
