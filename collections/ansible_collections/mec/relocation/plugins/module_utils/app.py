@@ -81,6 +81,7 @@ class App:
     limits: Limits = Limits()
     capabilities: tuple[str, ...] = ()
     host_port: int = 0
+    max_connections: int = 256
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> App:
@@ -106,6 +107,7 @@ class App:
             limits=reader.limits(),
             capabilities=reader.capabilities(),
             host_port=reader.port("host_port", default=FIRST_PORT + zlib.crc32(name.encode()) % PORTS),
+            max_connections=reader.count("max_connections", default=256),
         )
         if app.activate is not None and app.start != "standby":
             raise reader.error("activate", "goes with start: standby only")
@@ -172,6 +174,12 @@ class _Reader:
         value = self.data.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65535:
             raise self.error(key, "is not a TCP port (1 to 65535)")
+        return value
+
+    def count(self, key: str, default: int) -> int:
+        value = self.data.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self.error(key, "is not a positive number")
         return value
 
     def volume(self) -> str | None:

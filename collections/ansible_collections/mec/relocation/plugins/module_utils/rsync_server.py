@@ -16,8 +16,9 @@ import sys
 
 # What rsync makes of the options in `volume`; the part after e. tells the client's abilities.
 _SERVER_COMMAND = re.compile(
-    r"rsync --server -[nlogDtpHAXSrv]+e\.[A-Za-z]+ -@-1"
-    r"((?: --(?:stats|delete|numeric-ids))*) \. ([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/"
+    r"rsync --server -[AHXSDglnoprtv]+e\.[A-Za-z]+"
+    r"(?: (?:-@-1|--delete|--log-format=%i|--numeric-ids|--stats))*"
+    r" \. ([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/"
 )
 
 
@@ -30,8 +31,7 @@ def arguments(command: str, pv_root: str) -> list[str]:
     matched = _SERVER_COMMAND.fullmatch(command)
     if matched is None:
         raise PermissionError(f"this key is for volumes of apps, not for: {command!r}")
-    app = matched.group(2)
-    return [*command.split()[:-1], os.path.join(pv_root, app) + "/"]
+    return [*command.split()[:-1], os.path.join(pv_root, matched.group(1), "")]
 
 
 def main() -> None:

@@ -76,6 +76,11 @@ options:
       host_port:
         description: The port on the ME host's backbone address. Left out, it follows from the name.
         type: int
+      max_connections:
+        description:
+          - The connections that a gateway has open to the instance at a time. Further requests wait at
+            the gateway. Left out, 256.
+        type: int
   image_id:
     description: The id of the image on this host, as M(mec.relocation.image_sync) returns it. Needed
       with O(state=serving), unless O(resume=true).
@@ -152,6 +157,7 @@ APP_OPTIONS = {
     "limits": {"type": "dict"},
     "capabilities": {"type": "list", "elements": "str"},
     "host_port": {"type": "int"},
+    "max_connections": {"type": "int"},
 }
 
 
