@@ -1,0 +1,191 @@
+"""The testbed from outside: what each host offers, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+INVENTORY = Path(__file__).parents[3] / "inventories" / "local"
+HOSTS = ["master", "worker1", "worker2", "repository", "ue1"]
+ME_HOSTS = ["worker1", "worker2"]
+BACKBONE = {
+    "master": "10.77.0.10",
+    "worker1": "10.77.0.11",
+    "worker2": "10.77.0.12",
+    "repository": "10.77.0.20",
+}
+REPOSITORY = "https://repository.mec.test:5000/v2/"
+
+
+def connect(name: str) -> Host:
+    """A host of the testbed, reached as Ansible reaches it."""
+    return testinfra.get_host(f"ansible://{name}?ansible_inventory={INVENTORY}")
+
+
+def attach(ue: Host, *arguments: str) -> dict[str, Any]:
+    """What mec-ue-attach answers."""
+    answer: dict[str, Any] = json.loads(
+        ue.check_output(" ".join(("/usr/local/sbin/mec-ue-attach", *arguments)))
+    )
+    return answer
+
+
+@pytest.fixture(params=HOSTS)
+def any_host(request: pytest.FixtureRequest) -> Host:
+    return connect(request.param)
+
+
+@pytest.fixture(params=ME_HOSTS)
+def me_host(request: pytest.FixtureRequest) -> Host:
+    return connect(request.param)
+
+
+@pytest.fixture
+def ue() -> Host:
+    return connect("ue1")
+
+
+def test_no_unit_of_a_host_has_failed(any_host: Host) -> None:
+    assert any_host.check_output("systemctl --failed --no-legend --plain") == ""
+
+
+def test_ssh_takes_keys_only(any_host: Host) -> None:
+    settings = any_host.check_output("/usr/sbin/sshd -T").splitlines()
+    assert "passwordauthentication no" in settings
+    assert "kbdinteractiveauthentication no" in settings
+    assert "permitrootlogin without-password" in settings
+    refused = any_host.run(
+        "ssh -o PubkeyAuthentication=no -o StrictHostKeyChecking=no -o BatchMode=yes "
+        "-o UserKnownHostsFile=/dev/null root@127.0.0.1 true"
+    )
+    assert refused.rc != 0
+    assert "Permission denied (publickey)" in refused.stderr
+
+
+def test_hosts_know_each_other_on_the_backbone(any_host: Host) -> None:
+    if any_host.check_output("uname -n") not in BACKBONE:
+        pytest.skip("a UE knows no host of the backbone")
+    for name, address in BACKBONE.items():
+        assert address in any_host.addr(name).ipv4_addresses
+        assert address in any_host.addr(f"{name}.mec.test").ipv4_addresses
+
+
+def test_names_outlive_the_engine_that_runs_the_hosts(any_host: Host) -> None:
+    for file in ("/etc/hosts", "/etc/resolv.conf", "/etc/hostname"):
+        assert not any_host.mount_point(file).exists
+
+
+def test_the_repository_asks_for_a_login(me_host: Host) -> None:
+    status = "curl --silent --output /dev/null --write-out '%{http_code}' "
+    assert me_host.check_output(f"{status} {REPOSITORY}") == "401"
+    assert me_host.check_output(f"{status} --user mec:wrong {REPOSITORY}") == "401"
+    assert me_host.run(f"curl --silent {REPOSITORY.replace('https', 'http')}").stdout.startswith(
+        "Client sent an HTTP request to an HTTPS server"
+    )
+
+
+def test_an_me_host_signs_in_to_the_repository(me_host: Host) -> None:
+    login = json.loads(me_host.file("/etc/mec-relocation/repository.json").content_string)
+    catalogue = me_host.check_output(
+        "curl --silent --fail --user %s %s",
+        f"{login['username']}:{login['password']}",
+        f"{REPOSITORY}_catalog",
+    )
+    assert "videoapp" in json.loads(catalogue)["repositories"]
+
+
+def test_the_password_is_kept_as_a_bcrypt_hash() -> None:
+    file = connect("repository").file("/etc/docker/registry/htpasswd")
+    assert file.content_string.startswith("mec:$2")
+    assert file.mode == 0o640
+
+
+def test_an_engine_runs_inside_an_me_host(me_host: Host) -> None:
+    assert me_host.service("docker").is_enabled
+    assert me_host.check_output("docker info --format '{{.Driver}}'") == "overlay2"
+
+
+def test_secrets_are_for_their_owner_alone(me_host: Host) -> None:
+    for name in ("repository.json", "agent_key", "rsync_key"):
+        assert me_host.file(f"/etc/mec-relocation/{name}").mode == 0o600
+
+
+def test_a_ue_does_not_reach_the_backbone(ue: Host) -> None:
+    for address in BACKBONE.values():
+        assert ue.run(f"ping -c 1 -W 1 {address}").rc != 0
+        assert ue.run(f"curl --max-time 2 http://{address}:22").rc != 0
+
+
+def test_every_app_is_at_the_service_address(ue: Host) -> None:
+    for name in ("videoapp.mec.test", "any-other.mec.test"):
+        assert ue.addr(name).ipv4_addresses == ["10.99.0.1"]
+    assert not ue.addr("videoapp.mec.invalid").is_resolvable
+
+
+def test_a_ue_changes_address_and_route_with_its_cell(ue: Host) -> None:
+    cells = {"cell1": "192.168.0.", "cell2": "192.168.100."}
+    began = attach(ue, "--status")["cell"]
+    other = next(cell for cell in cells if cell != began)
+    try:
+        moved = attach(ue, other)
+        assert (moved["cell"], moved["changed"], moved["previous"]) == (other, True, began)
+        assert moved["address"] == f"{cells[other]}101"
+        route = ue.check_output("ip route get 10.99.0.1").splitlines()[0]
+        assert f"via {cells[other]}11 " in route
+        assert f"src {cells[other]}101 " in route
+        assert cells[began] not in ue.check_output("ip -4 address show")
+        assert ue.run(f"ping -c 1 -W 1 {cells[other]}11").rc == 0
+        assert attach(ue, other)["changed"] is False
+    finally:
+        attach(ue, began)
+
+
+def test_a_ue_says_no_to_a_cell_that_does_not_exist(ue: Host) -> None:
+    before = attach(ue, "--status")
+    refused = ue.run("/usr/local/sbin/mec-ue-attach no-such-cell")
+    assert refused.rc == 2
+    assert "unknown cell 'no-such-cell'" in refused.stderr
+    assert "cell1, cell2" in refused.stderr
+    assert attach(ue, "--status") == before
+
+
+def test_a_ue_comes_back_to_its_cell_after_a_restart(ue: Host) -> None:
+    began = attach(ue, "--status")["cell"]
+    # What a restart of the host brings: every interface has its address again.
+    ue.check_output("ip address replace 192.168.0.101/24 dev %s", interface(ue, "cell1"))
+    ue.check_output("ip address replace 192.168.100.101/24 dev %s", interface(ue, "cell2"))
+    ue.check_output("systemctl restart mec-ue-attach")
+    assert attach(ue, "--status")["cell"] == began
+    addresses = ue.check_output("ip -4 -brief address show")
+    assert ("192.168.0.101" in addresses) != ("192.168.100.101" in addresses)
+
+
+def interface(ue: Host, cell: str) -> str:
+    """The UE's interface in a cell."""
+    found = json.loads(ue.file("/run/mec-ue/interfaces.json").content_string)
+    return str(found[cell][0])
+
+
+def test_a_browser_runs_as_nobody_special(ue: Host) -> None:
+    ue.check_output("systemctl start ue-browser")
+    try:
+        version = ue.check_output(
+            "curl --silent --retry 20 --retry-connrefused --retry-delay 1 "
+            "http://127.0.0.1:9222/json/version"
+        )
+        assert "Chrome/" in json.loads(version)["Browser"]
+        browser = ue.process.filter(user="ue")
+        assert browser
+        assert not any("--no-sandbox" in process.args for process in browser)
+        assert {
+            socket
+            for socket in ue.socket.get_listening_sockets()
+            if socket.endswith(":9222")
+        } == {"tcp://127.0.0.1:9222"}
+    finally:
+        ue.check_output("systemctl stop ue-browser")
