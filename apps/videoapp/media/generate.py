@@ -19,9 +19,10 @@ CATALOG = Path(__file__).with_name("videos.json")
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf"
 FRAME_RATE = 15
 SEGMENT_S = 2
+# ffmpeg puts a sign or a blank before the 12 characters of a time: centre what is seen.
 CLOCK = (
     rf"drawtext=fontfile={FONT}:text='%{{pts\:hms}}':fontsize=64:fontcolor=white"
-    ":box=1:boxcolor=black@0.35:boxborderw=18:x=(w-tw)/2:y=(h-th)/2"
+    ":borderw=5:bordercolor=black@0.55:x=(w-tw-tw/13)/2:y=(h-th)/2"
 )
 
 

@@ -16,7 +16,7 @@ class Standby(Exception):  # noqa: N818 a state, not a mistake
 
 
 class Instance:
-    """Opens the PV once, when the platform says so, and after a restart if it had said so before."""
+    """Opens the PV once: when the platform says so, or at the start if it had said so before."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -47,9 +47,7 @@ async def who_answers(request: Request) -> Response:
     """GET /-/instance: the name and the state of the instance."""
     _require_platform(request)
     instance = instance_of(request)
-    return answer(
-        {"instance": instance.name, "state": "active" if instance.active else "standby"}
-    )
+    return answer({"instance": instance.name, "state": "active" if instance.active else "standby"})
 
 
 routes = [

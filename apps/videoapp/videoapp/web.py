@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -98,7 +98,8 @@ def seconds(content: dict[str, Any], key: str) -> float:
     """A field that must be a time of zero or more seconds (422)."""
     value = content.get(key)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0:
+    # Compared before it is converted: JSON's integers may be too large for a float.
+    if value is None or not number or not 0 <= value <= sys.float_info.max:
         raise HTTPException(422, f"{key} must be a number of seconds, 0 or more")
     return float(value)
 
