@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -18,6 +19,15 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLAYBOOK_TIMEOUT_S = 900
+ME_HOSTS = ("worker1", "worker2")
+OTHER_CELL = {"cell1": "cell2", "cell2": "cell1"}
+ME_HOST_OF = {"cell1": "worker1", "cell2": "worker2"}
+
+
+def changed(output: str) -> dict[str, int]:
+    """How many tasks changed something, for each host of a playbook's recap."""
+    recap = output[output.index("PLAY RECAP") :]
+    return {host: int(count) for host, count in re.findall(r"^(\S+) .*changed=(\d+)", recap, re.M)}
 
 
 @dataclass(frozen=True)
@@ -31,9 +41,27 @@ class Testbed:
         """Run a playbook of the project; a failure shows its output."""
         return self._run(["ansible-playbook", f"playbooks/{name}.yml", *arguments])
 
-    def module(self, host: str, name: str, **arguments: Any) -> dict[str, Any]:
+    def refused(self, name: str, *arguments: str) -> str:
+        """Run a playbook that has to fail; what it printed, on one line."""
+        ended = self._ended(["ansible-playbook", f"playbooks/{name}.yml", *arguments])
+        assert ended.returncode != 0, ended.stdout[-8000:]
+        return " ".join(f"{ended.stdout} {ended.stderr}".split())
+
+    def handoff(self, cell: str, *arguments: str) -> str:
+        """Hand ue1 off to a cell."""
+        return self.playbook("handoff", "-e", "ue=ue1", "-e", f"target_cell={cell}", *arguments)
+
+    def where(self, app: str) -> dict[str, str]:
+        """The state of an app on each ME host."""
+        answers = {host: self.module(host, "mec.relocation.app_info") for host in ME_HOSTS}
+        return {
+            host: answer["apps"].get(app, {"state": "absent"})["state"]
+            for host, answer in answers.items()
+        }
+
+    def module(self, host: str, module: str, /, **arguments: Any) -> dict[str, Any]:
         """Run a module on a host and return what it returned."""
-        output = self._run(["ansible", host, "-m", name, "-a", json.dumps(arguments)])
+        output = self._run(["ansible", host, "-m", module, "-a", json.dumps(arguments)])
         return dict(json.loads(output[output.index("=>") + 2 :]))
 
     def ssh(self, host: str) -> list[str]:
@@ -50,6 +78,14 @@ class Testbed:
         """Run a command on a host and return its output."""
         return self._run([*self.ssh(host), command], given)
 
+    def engine(self, *arguments: str) -> str:
+        """Ask this machine's container engine, in which the hosts are containers."""
+        return self._run([str(PROJECT / "testbed" / "engine"), "docker", *arguments])
+
+    def wait_for_ssh(self, host: str) -> None:
+        """Wait until a host that was started answers."""
+        self._run(["ansible", host, "-m", "ansible.builtin.wait_for_connection"])
+
     def cell(self, ue: str) -> str:
         """The cell that a UE is attached to."""
         return str(json.loads(self.on(ue, "mec-ue-attach --status"))["cell"])
@@ -64,7 +100,13 @@ class Testbed:
         return (self.state / "secrets" / name).read_text().strip()
 
     def _run(self, command: list[str], given: str = "") -> str:
-        ended = subprocess.run(
+        ended = self._ended(command, given)
+        if ended.returncode != 0:
+            pytest.fail(f"{' '.join(command)}\n{ended.stdout[-8000:]}\n{ended.stderr[-4000:]}")
+        return ended.stdout
+
+    def _ended(self, command: list[str], given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             command,
             input=given,
             cwd=PROJECT,
@@ -74,9 +116,6 @@ class Testbed:
             timeout=PLAYBOOK_TIMEOUT_S,
             check=False,
         )
-        if ended.returncode != 0:
-            pytest.fail(f"{' '.join(command)}\n{ended.stdout[-8000:]}\n{ended.stderr[-4000:]}")
-        return ended.stdout
 
 
 @pytest.fixture(scope="session")
