@@ -104,10 +104,9 @@ def find_cells(
         network = IPv4Network(settings["network"])
         found = [(link, address) for link, address in present if address.ip in network]
         if not found and name in remembered:
-            link, address = remembered[name]
-            found = [(link, IPv4Interface(address))]
-        if found:
-            link, address = found[0]
+            interface, text = remembered[name]
+            found = [(interface, IPv4Interface(text))]
+        for link, address in found[:1]:
             cells[name] = Cell(name, IPv4Address(settings["gateway"]), link, address, table)
     return cells
 

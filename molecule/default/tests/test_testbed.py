@@ -183,9 +183,7 @@ def test_a_browser_runs_as_nobody_special(ue: Host) -> None:
         assert browser
         assert not any("--no-sandbox" in process.args for process in browser)
         assert {
-            socket
-            for socket in ue.socket.get_listening_sockets()
-            if socket.endswith(":9222")
+            socket for socket in ue.socket.get_listening_sockets() if socket.endswith(":9222")
         } == {"tcp://127.0.0.1:9222"}
     finally:
         ue.check_output("systemctl stop ue-browser")
