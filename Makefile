@@ -14,7 +14,7 @@ STATE := $(or $(MEC_STATE),.mec)
 LOGS := $(STATE)/logs
 
 UNIT_TESTS := $(wildcard collections/ansible_collections/mec/relocation/tests/unit \
-	apps/*/tests apps/ue/*/tests roles/*/tests)
+	apps/*/tests apps/ue/*/tests tests/unit)
 TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 
 ##@ Use
