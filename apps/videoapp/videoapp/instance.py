@@ -11,7 +11,7 @@ from .passwords import hash_password
 from .store import Store
 
 
-class Standby(Exception):  # noqa: N818 a state, not a mistake
+class Standby(Exception):
     """The instance has not been activated: it must not know what is on the PV."""
 
 
