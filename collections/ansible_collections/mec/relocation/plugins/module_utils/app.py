@@ -75,6 +75,7 @@ class App:
     volume: str | None = None
     health: str = "/"
     start: str = "cold"
+    ready: str | None = None
     activate: Activate | None = None
     env: Mapping[str, str] = dataclasses.field(default_factory=dict)
     secrets: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -101,6 +102,7 @@ class App:
             volume=reader.volume(),
             health=reader.text("health", _HTTP_PATH, "a path that begins with /", default="/"),
             start=reader.text("start", re.compile("standby|cold"), "standby or cold", "cold"),
+            ready=reader.ready(),
             activate=reader.activate(),
             env=reader.environment("env"),
             secrets=reader.environment("secrets"),
@@ -109,8 +111,9 @@ class App:
             host_port=reader.port("host_port", default=FIRST_PORT + zlib.crc32(name.encode()) % PORTS),
             max_connections=reader.count("max_connections", default=256),
         )
-        if app.activate is not None and app.start != "standby":
-            raise reader.error("activate", "goes with start: standby only")
+        for key in ("ready", "activate"):
+            if key in given and app.start != "standby":
+                raise reader.error(key, "goes with start: standby only")
         return app
 
     def to_dict(self) -> dict[str, Any]:
@@ -204,6 +207,11 @@ class _Reader:
             if isinstance(content, (dict, list)) or "\0" in str(content):
                 raise self.error(key, f"has a value that is not text: {name}")
         return {name: str(content) for name, content in value.items()}
+
+    def ready(self) -> str | None:
+        if self.data.get("ready") is None:
+            return None
+        return self.text("ready", _HTTP_PATH, "a path that begins with /")
 
     def activate(self) -> Activate | None:
         value = self.data.get("activate")

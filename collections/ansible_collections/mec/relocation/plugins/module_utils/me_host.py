@@ -132,9 +132,7 @@ class MeHost:
         instance = self._instance(app.name)
         kept.note("prepared", handoff=handoff, name=instance.name, time=time.time())
         if standby:
-            # It need not be healthy yet, but it has to be there.
-            deadline = time.monotonic() + _STANDBY_S
-            self._wait(app, instance, deadline, lambda status: status is not None, "answer")
+            self._wait_until_ready(app, instance, time.monotonic() + _STANDBY_S)
         self._prepared[app.name] = app, instance
         return {**_describe(instance), "changed": changed}
 
@@ -165,9 +163,10 @@ class MeHost:
         if not instance.running:
             self.platform.start(app)
             instance = self._instance(app)
-        if declared.activate is not None:
-            self._ask_to_serve(declared, instance, timeout_s)
-        self._wait(declared, instance, deadline, lambda status: status == 200, "answer 200")
+            if declared.start == "standby":
+                self._wait_until_ready(declared, instance, deadline)
+        self._ask_to_serve(declared, instance, deadline)
+        self._wait_for_health(declared, instance, deadline)
         return _describe(instance)
 
     def settle(self, app: str, handoff: str) -> None:
@@ -267,16 +266,20 @@ class MeHost:
             raise RelocationError(f"App {app!r} has no instance on {self.config.name}.")
         return instance
 
-    def _ask_to_serve(self, app: App, instance: Instance, timeout_s: float) -> None:
+    def _ask_to_serve(self, app: App, instance: Instance, deadline: float) -> None:
         activate = app.activate
         if activate is None:
             return
         if activate.http is not None:
-            status = _request("POST", instance.address, app.port, activate.http, timeout_s)
-            if status is None or not 200 <= status < 300:
-                raise RelocationError(
-                    f"{instance.name} answered {status or 'nothing'} to POST {activate.http}."
-                )
+            path = activate.http
+            self._until(
+                lambda: _request("POST", instance.address, app.port, path, _left_s(deadline)),
+                lambda status: status is not None and 200 <= status < 300,
+                # Nobody there yet, or a front whose service is not: it may be asked again.
+                lambda status: status in (None, 502, 503),
+                deadline,
+                f"{instance.name} on {self.config.name}: POST {path}",
+            )
         elif activate.signal is not None:
             self.platform.signal(app.name, activate.signal)
         elif activate.exec is not None:
@@ -285,20 +288,40 @@ class MeHost:
     def _health(self, app: App, instance: Instance) -> int | None:
         return _request("GET", instance.address, app.port, app.health, timeout_s=2.0)
 
-    def _wait(
+    def _wait_for_health(self, app: App, instance: Instance, deadline: float) -> None:
+        self._until(
+            lambda: self._health(app, instance),
+            lambda status: status == 200,
+            lambda _status: True,
+            deadline,
+            f"{instance.name} on {self.config.name}: GET {app.health}",
+        )
+
+    def _wait_until_ready(self, app: App, instance: Instance, deadline: float) -> None:
+        """A standby instance need not be healthy, but it has to be there."""
+        path = app.ready or app.health
+        self._until(
+            lambda: _request("GET", instance.address, app.port, path, timeout_s=2.0),
+            lambda status: status == 200 or (status is not None and app.ready is None),
+            lambda _status: True,
+            deadline,
+            f"{instance.name} on {self.config.name}: GET {path}",
+        )
+
+    def _until(
         self,
-        app: App,
-        instance: Instance,
-        deadline: float,
+        ask: Callable[[], int | None],
         good: Callable[[int | None], bool],
-        wanted: str,
+        again: Callable[[int | None], bool],
+        deadline: float,
+        what: str,
     ) -> None:
-        while not good(status := self._health(app, instance)):
-            if time.monotonic() > deadline:
+        """Ask for an HTTP status until it is good; raise when it is final, or time is up."""
+        while not good(status := ask()):
+            if not again(status) or time.monotonic() > deadline:
                 raise RelocationError(
-                    f"{instance.name} on {self.config.name} did not {wanted} on {app.health} in "
-                    f"time (last: {status or 'no answer'}).",
-                    f"See `docker logs {instance.name}` on {self.config.name}.",
+                    f"{what} was answered with {status or 'nothing'}.",
+                    "The instance's log tells more.",
                 )
             time.sleep(_HEALTH_PAUSE_S)
 
@@ -349,6 +372,10 @@ def tree_bytes(path: str) -> int:
 
 def _describe(instance: Instance) -> dict[str, str]:
     return {"name": instance.name, "address": instance.address}
+
+
+def _left_s(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 0.1)
 
 
 def _request(method: str, address: str, port: int, path: str, timeout_s: float) -> int | None:

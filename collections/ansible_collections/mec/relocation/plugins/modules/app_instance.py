@@ -56,6 +56,10 @@ options:
             it is activated. With V(cold), it is started within the cutover.
         type: str
         choices: [standby, cold]
+      ready:
+        description: With C(start=standby), the path that is answered with 200 when the idle instance
+          can be activated. Left out, any answer to C(health) will do.
+        type: str
       activate:
         description: How a standby instance is asked to serve. One of C(http) (a path, for POST),
           C(signal) (a name) and C(exec) (a list of words).
@@ -151,6 +155,7 @@ APP_OPTIONS = {
     "volume": {"type": "str"},
     "health": {"type": "str"},
     "start": {"type": "str", "choices": ["standby", "cold"]},
+    "ready": {"type": "str"},
     "activate": {"type": "dict"},
     "env": {"type": "dict"},
     "secrets": {"type": "dict", "no_log": True},

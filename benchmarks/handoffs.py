@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many handoffs back and forth, under the probe and a viewer who writes: `make handoffs`.
+
+One `ansible-playbook` a handoff, all into one results folder: the records, the raw samples of every
+probe, what the viewer found, and a summary of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+STATE = Path(os.environ.get("MEC_STATE") or PROJECT / ".mec")
+UE = "ue1"
+HOST = "videoapp.mec.test"
+OTHER_CELL = {"cell1": "cell2", "cell2": "cell1"}
+
+
+def ssh(*command: str) -> list[str]:
+    """A command that runs on the UE."""
+    asked = subprocess.run(
+        ["ansible-inventory", "--host", UE], capture_output=True, text=True, check=True, cwd=PROJECT
+    )
+    port = json.loads(asked.stdout)["ansible_port"]
+    options = {
+        "BatchMode": "yes",
+        "IdentitiesOnly": "yes",
+        "UserKnownHostsFile": str(STATE / "ssh" / "known_hosts" / UE),
+    }
+    given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    key = str(STATE / "ssh" / "id_ed25519")
+    return ["ssh", "-F", "none", *given, "-i", key, "-p", str(port), "root@127.0.0.1", *command]
+
+
+@contextlib.contextmanager
+def writing(video: str, found: dict[str, Any]) -> Iterator[None]:
+    """A viewer on the UE writes while the block runs; `found` is what he saw."""
+    program = (PROJECT / "benchmarks" / "position_writer.py").read_text()
+    subprocess.run(ssh("cat > /run/position_writer.py"), input=program, text=True, check=True)
+    command = f"echo $$; exec python3 /run/position_writer.py {HOST} --video {video}"
+    with subprocess.Popen(
+        ssh(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as viewer:
+        if viewer.stdin is None or viewer.stdout is None:
+            raise AssertionError
+        pid = int(viewer.stdout.readline())
+        viewer.stdin.write((STATE / "secrets" / "videoapp_password").read_text().strip() + "\n")
+        viewer.stdin.flush()
+        if viewer.stdout.readline().strip() != "ready":
+            sys.exit("the viewer could not sign in")
+        try:
+            yield
+        finally:
+            subprocess.run(ssh(f"kill -{signal.SIGTERM} {pid}"), check=False)
+            found.update(json.loads(viewer.stdout.readline() or "{}"))
+
+
+def handoff(run: str, cell: str) -> None:
+    """One handoff; its record goes to the folder of this run."""
+    ended = subprocess.run(
+        ["ansible-playbook", "playbooks/handoff.yml"]
+        + ["-e", f"ue={UE}", "-e", f"target_cell={cell}", "-e", f"run={run}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode != 0:
+        sys.exit(f"the handoff to {cell} failed:\n{ended.stdout[-4000:]}{ended.stderr[-2000:]}")
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median and the ends of a distribution."""
+    ordered = sorted(values)
+    return {
+        "min": ordered[0],
+        "median": statistics.median(ordered),
+        "p95": ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
+        "max": ordered[-1],
+    }
+
+
+def summary(records: list[dict[str, Any]], viewer: dict[str, Any]) -> dict[str, Any]:
+    """What a run of handoffs shows."""
+    return {
+        "handoffs": len(records),
+        "completed": sum(record["outcome"] == "completed" for record in records),
+        "downtime_s": spread([record["downtime_s"] for record in records]),
+        "longest_gap_s": spread([record["client"]["longest_gap_s"] for record in records]),
+        "requests": sum(record["client"]["requests"] for record in records),
+        "failed": sum(record["client"]["failed"] for record in records),
+        "bytes": spread([sum(phase["bytes"] for phase in r["phases"]) for r in records]),
+        "viewer": viewer,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--video", default="aurora")
+    options = parser.parse_args()
+    run = time.strftime("handoffs-%Y%m%d-%H%M%S")
+    folder = PROJECT / "results" / run
+    asked = subprocess.run(
+        ssh("mec-ue-attach --status"), capture_output=True, text=True, check=True
+    )
+    cell = json.loads(asked.stdout)["cell"]
+    viewer: dict[str, Any] = {}
+    with writing(options.video, viewer):
+        for number in range(1, options.count + 1):
+            cell = OTHER_CELL[cell]
+            handoff(run, cell)
+            record = json.loads((folder / "relocations.jsonl").read_text().splitlines()[-1])
+            print(
+                f"{number:3d}/{options.count}  {record['source']} -> {record['target']}  "
+                f"downtime {record['downtime_s'] * 1000:6.1f} ms  "
+                f"longest gap {record['client']['longest_gap_s'] * 1000:6.1f} ms  "
+                f"failed {record['client']['failed']}",
+                flush=True,
+            )
+    lines = (folder / "relocations.jsonl").read_text().splitlines()
+    result = summary([json.loads(line) for line in lines], viewer)
+    (folder / "summary.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+    print(f"records, samples and summary: results/{run}/")
+    lost = viewer.get("lost", True) or viewer.get("went_back", 1)
+    sys.exit(1 if lost or result["failed"] or result["completed"] < options.count else 0)
+
+
+if __name__ == "__main__":
+    main()
