@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +36,8 @@ DESKTOP = ViewportSize(width=1440, height=900)
 PHONE = ViewportSize(width=390, height=844)
 START_TIMEOUT_S = 20.0
 SAMPLE_INTERVAL_S = 0.1
+# What a handoff takes and more: the video must not end while it is watched.
+ROOM_S = 90.0
 # Sampled in the page, on its monotonic clock: what happens on the way to here does not matter.
 _SAMPLER = """(interval_ms) => {
   const video = document.querySelector("video");
@@ -159,12 +161,18 @@ class Viewer:
         )
         self._signed_in = True
 
-    def play(self, title: str) -> None:
-        """Open a video of the library and wait until it runs."""
+    def play(self, title: str, room_s: float = ROOM_S) -> None:
+        """Open a video of the library and wait until it runs.
+
+        It goes on where it was left; from the beginning when less than `room_s` is left.
+        """
         self.page.get_by_role("link", name=title).first.click()
         self._until(lambda: self._position_s() is not None, f"{title} does not open")
-        began_s = self._position_s() or 0.0
-        self._until(lambda: (self._position_s() or 0.0) > began_s + 0.5, f"{title} does not play")
+        if float(self.page.locator("#seek").get_attribute("max") or 0) - self._at_s() < room_s:
+            self.page.keyboard.press("Home")
+            self._until(lambda: self._at_s() < room_s, f"{title} does not begin anew")
+        began_s = self._at_s()
+        self._until(lambda: self._at_s() > began_s + 0.5, f"{title} does not play")
 
     def watch(self) -> None:
         """Begin to sample the video's clock."""
@@ -212,7 +220,10 @@ class Viewer:
         )
         return None if position_s is None else float(position_s)
 
-    def _until(self, condition: Any, otherwise: str) -> None:
+    def _at_s(self) -> float:
+        return self._position_s() or 0.0
+
+    def _until(self, condition: Callable[[], bool], otherwise: str) -> None:
         # Not wait_for_function: the page's Content-Security-Policy forbids what it does.
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:
