@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from types import FrameType
 from typing import Any
 
 from playwright.sync_api import Error
@@ -204,13 +205,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m mec_ue.demo", description=__doc__)
     parser.add_argument("--ue", default="ue1", help="a UE of the inventory (default: ue1)")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    interrupted = False
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, on_interrupt)
     try:
-        sys.exit(watch_a_handoff(find_ue(options.ue), console))
-    except (TestbedError, Error) as error:
-        sys.exit(f"demo: {error}")
+        sys.exit(watch_a_handoff(find_ue(options.ue), Console(highlight=False)))
     except KeyboardInterrupt:
         sys.exit(130)
+    except (TestbedError, Error) as error:
+        # A terminal interrupts Playwright's driver, too: that the page is gone is no news then.
+        sys.exit(130 if interrupted else f"demo: {error}")
 
 
 if __name__ == "__main__":
