@@ -73,8 +73,10 @@ def writing(video: str, found: dict[str, Any]) -> Iterator[None]:
 def handoff(run: str, cell: str) -> None:
     """One handoff; its record goes to the folder of this run."""
     ended = subprocess.run(
-        ["ansible-playbook", "playbooks/handoff.yml"]
-        + ["-e", f"ue={UE}", "-e", f"target_cell={cell}", "-e", f"run={run}"],
+        [
+            *("ansible-playbook", "playbooks/handoff.yml", "-e", f"ue={UE}"),
+            *("-e", f"target_cell={cell}", "-e", f"run={run}"),
+        ],
         cwd=PROJECT,
         capture_output=True,
         text=True,

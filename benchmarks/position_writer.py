@@ -56,7 +56,9 @@ class Viewer:
             self.connection = None
             time.sleep(RETRY_S)
 
-    def _once(self, method: str, path: str, content: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _once(
+        self, method: str, path: str, content: dict[str, Any] | None
+    ) -> dict[str, Any] | None:
         if self.connection is None:
             context = ssl.create_default_context()
             self.connection = http.client.HTTPSConnection(self.host, timeout=5, context=context)

@@ -108,7 +108,9 @@ class App:
             secrets=reader.environment("secrets"),
             limits=reader.limits(),
             capabilities=reader.capabilities(),
-            host_port=reader.port("host_port", default=FIRST_PORT + zlib.crc32(name.encode()) % PORTS),
+            host_port=reader.port(
+                "host_port", default=FIRST_PORT + zlib.crc32(name.encode()) % PORTS
+            ),
             max_connections=reader.count("max_connections", default=256),
         )
         for key in ("ready", "activate"):
@@ -165,7 +167,7 @@ class _Reader:
 
     def error(self, key: str, wanted: str) -> RelocationError:
         shown = "" if key == "secrets" else f" {self.data.get(key)!r}"
-        return RelocationError(f"App {self.app!r}: {key}{shown} {wanted}.", "Correct its declaration.")
+        return RelocationError(f"App {self.app!r}: {key}{shown} {wanted}.", "Correct it.")
 
     def text(self, key: str, form: re.Pattern[str], wanted: str, default: str | None = None) -> str:
         value = self.data.get(key, default)
@@ -244,7 +246,9 @@ class _Reader:
             raise self.error("limits", "has a cpus that is not a positive number")
         if memory is not None and not _MEMORY.fullmatch(str(memory)):
             raise self.error("limits", "has a memory that is not like 512M")
-        return Limits(None if cpus is None else float(cpus), None if memory is None else str(memory))
+        return Limits(
+            None if cpus is None else float(cpus), None if memory is None else str(memory)
+        )
 
     def capabilities(self) -> tuple[str, ...]:
         value = self.data.get("capabilities", [])

@@ -160,7 +160,9 @@ class Pending:
 
 
 @contextlib.contextmanager
-def open_stream(config: HostConfig, peer: str, step: str, **arguments: object) -> Iterator[IO[bytes]]:
+def open_stream(
+    config: HostConfig, peer: str, step: str, **arguments: object
+) -> Iterator[IO[bytes]]:
     """Ask another ME host for bytes: a step whose answer is a stream, over its own connection."""
     command = ssh_command(config, config.ssh.agent_key)
     message = {"id": 1, "step": step, "arguments": arguments}

@@ -77,7 +77,7 @@ class Cutover:
         self.handoff = str(record.fields["id"])
 
     def run(self) -> None:
-        """Relocate. The outcome is in the record, whatever it is; nothing is raised for an abort."""
+        """Relocate. The outcome is in the record, whatever it is; an abort raises nothing."""
         try:
             self._prepare()
         except RelocationError as error:
@@ -184,7 +184,7 @@ class Cutover:
         failures = []
         for step in (
             lambda: self._take("settle", app=name, handoff=self.handoff),
-            lambda: together(self.gateways, "persist", app=name),
+            lambda: together(self.gateways, "persist"),
             lambda: self.source.kill(name),
         ):
             try:

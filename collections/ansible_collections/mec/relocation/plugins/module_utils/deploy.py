@@ -151,7 +151,9 @@ class Deployment:
 
     def _open_gateways(self, app: str) -> list[str]:
         here = self.me_host.config.name
-        return ["gateway"] if any(together(self.gateways, "open_gateway", app=app, host=here)) else []
+        return (
+            ["gateway"] if any(together(self.gateways, "open_gateway", app=app, host=here)) else []
+        )
 
     def _refuse_second_writer(self, app: str, state: str) -> None:
         here = self.me_host.config.name

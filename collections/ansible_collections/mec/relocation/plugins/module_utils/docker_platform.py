@@ -99,7 +99,7 @@ class DockerPlatform:
             )
         instance = self.find(app.name)
         if instance is None:
-            raise RelocationError(f"The instance of {app.name!r} vanished right after its creation.")
+            raise RelocationError(f"The instance of {app.name!r} vanished after its creation.")
         return instance
 
     def start(self, app: str) -> None:
@@ -177,7 +177,7 @@ class DockerPlatform:
         return container
 
     def _volume(self, app: App) -> str:
-        """A named volume over the app's PV, so that the engine fills an empty one from the image."""
+        """A named volume over the app's PV: the engine fills an empty one from the image."""
         path = self.config.pv_root / app.name
         Path(path).mkdir(mode=0o755, parents=True, exist_ok=True)
         name = f"mec-{app.name}"

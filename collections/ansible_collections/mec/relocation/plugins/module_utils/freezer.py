@@ -10,6 +10,7 @@ An engine's own pause call takes 25 ms and more; the freezer is what it uses und
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -72,10 +73,8 @@ class Freezer:
         """
         self._set(frozen=True)
         for pid in self.pids():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self._set(frozen=False)
         deadline = time.monotonic() + timeout_s
         while self.pids():
@@ -85,24 +84,25 @@ class Freezer:
 
     def pids(self) -> list[int]:
         """The processes of the cgroup and of those below it; none once it is gone."""
-        found = []
+        found: list[int] = []
         for folder, _folders, files in os.walk(self.folder):
             if "cgroup.procs" in files:
-                try:
-                    found += [int(line) for line in Path(folder, "cgroup.procs").read_text().split()]
-                except OSError:
-                    continue  # removed meanwhile, together with its processes
+                # It may be removed meanwhile, together with its processes.
+                with contextlib.suppress(OSError):
+                    found += map(int, Path(folder, "cgroup.procs").read_text().split())
         return found
 
     def _set(self, *, frozen: bool) -> None:
-        name, value = ("freezer.state", "FROZEN" if frozen else "THAWED") if self._v1 else (
-            "cgroup.freeze", "1" if frozen else "0"
+        name, value = (
+            ("freezer.state", "FROZEN" if frozen else "THAWED")
+            if self._v1
+            else ("cgroup.freeze", "1" if frozen else "0")
         )
         try:
             (self.folder / name).write_text(value)
         except FileNotFoundError:
             if frozen:
-                raise RelocationError("The instance has ended; there is nothing to freeze.") from None
+                raise RelocationError("The instance has ended: nothing to freeze.") from None
 
     def _read(self, name: str) -> str:
         try:

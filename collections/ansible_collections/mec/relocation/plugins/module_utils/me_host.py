@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from . import state
 from .app import App
@@ -106,7 +106,9 @@ class MeHost:
 
     # -- the instance -----------------------------------------------------------------------
 
-    def prepare(self, declaration: Mapping[str, Any], image_id: str, handoff: str) -> dict[str, Any]:
+    def prepare(
+        self, declaration: Mapping[str, Any], image_id: str, handoff: str
+    ) -> dict[str, Any]:
         """Have an instance ready for the cutover: standby ones run, cold ones are created.
 
         Raises:
@@ -230,7 +232,7 @@ class MeHost:
         """Let the waiting requests go on."""
         self.gateway.release(app)
 
-    def persist(self, app: str) -> None:
+    def persist(self) -> None:
         """Make the gateway's locations survive its restart."""
         self.gateway.persist()
 
@@ -382,7 +384,8 @@ def _request(method: str, address: str, port: int, path: str, timeout_s: float) 
     """The status of one HTTP request, or None where nothing answers."""
     connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
     try:
-        connection.request(method, path, headers={"Content-Length": "0"} if method == "POST" else {})
+        body = b"" if method == "POST" else None
+        connection.request(method, path, body)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return None

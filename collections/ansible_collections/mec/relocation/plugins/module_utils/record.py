@@ -72,7 +72,7 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The record; ``client`` is added where the UE's probe is read."""
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         return {
             **self.fields,
             "time": now.isoformat(timespec="milliseconds"),

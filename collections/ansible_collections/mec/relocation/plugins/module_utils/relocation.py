@@ -36,7 +36,7 @@ class Order:
     scenario: str = "proactive"
     at_s: float = 0.0
     earlier: Sequence[dict[str, Any]] = field(default_factory=list)
-    bounds: Bounds = Bounds()
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 def is_there(config: HostConfig, order: Order) -> bool:

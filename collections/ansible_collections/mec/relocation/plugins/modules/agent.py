@@ -51,10 +51,11 @@ version:
 """
 
 import pkgutil
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mec.relocation.plugins import module_utils
 
 # Imported for what it brings along: the whole library is sent with this module.
@@ -70,9 +71,10 @@ def library() -> dict[str, str]:
     """The source of every file of the library that came with this module, by file name."""
     sources = {"__init__.py": ""}
     for info in pkgutil.iter_modules(module_utils.__path__):
-        spec = info.module_finder.find_spec(info.name, None)
-        if spec is not None and spec.loader is not None:
-            sources[f"{info.name}.py"] = spec.loader.get_source(info.name)
+        # A module is sent as a zip archive, whose loader tells sources as that of files does.
+        name = f"{module_utils.__name__}.{info.name}"
+        loader: Any = getattr(find_spec(name), "loader", None)
+        sources[f"{info.name}.py"] = loader.get_source(name)
     return sources
 
 

@@ -50,7 +50,6 @@ apps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mec.relocation.plugins.module_utils.app import check_all
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 

@@ -57,8 +57,8 @@ options:
         type: str
         choices: [standby, cold]
       ready:
-        description: With C(start=standby), the path that is answered with 200 when the idle instance
-          can be activated. Left out, any answer to C(health) will do.
+        description: With C(start=standby), the path that is answered with 200 when the idle
+          instance can be activated. Left out, any answer to C(health) will do.
         type: str
       activate:
         description: How a standby instance is asked to serve. One of C(http) (a path, for POST),
@@ -82,12 +82,12 @@ options:
         type: int
       max_connections:
         description:
-          - The connections that a gateway has open to the instance at a time. Further requests wait at
-            the gateway. Left out, 256.
+          - The connections that a gateway has open to the instance at a time. Further requests wait
+            at the gateway. Left out, 256.
         type: int
   image_id:
-    description: The id of the image on this host, as M(mec.relocation.image_sync) returns it. Needed
-      with O(state=serving), unless O(resume=true).
+    description: The id of the image on this host, as M(mec.relocation.image_sync) returns it.
+      Needed with O(state=serving), unless O(resume=true).
     type: str
   state:
     description:
@@ -101,10 +101,10 @@ options:
     default: serving
   resume:
     description:
-      - With O(state=serving), let this host's instance serve again after a relocation with an unknown
-        outcome, as it was declared. The C(name) in O(app) is enough.
-      - Only right when it is certain that no other host serves it. The playbook C(settle.yml) sees to
-        that.
+      - With O(state=serving), let this host's instance serve again after a relocation with an
+        unknown outcome, as it was declared. The C(name) in O(app) is enough.
+      - Only right when it is certain that no other host serves it. The playbook C(settle.yml) sees
+        to that.
     type: bool
     default: false
   purge:
@@ -143,7 +143,6 @@ changes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
 from ansible_collections.mec.relocation.plugins.module_utils.deploy import deploy
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError

@@ -111,7 +111,6 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
 from ansible_collections.mec.relocation.plugins.module_utils.cutover import Bounds
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError

@@ -183,7 +183,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.probe import Settings
 from ansible_collections.mec.relocation.plugins.module_utils.probe_process import (

@@ -108,7 +108,6 @@ ansible_facts:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.plan import Message, Situation, plan
 

@@ -150,7 +150,6 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.image import (

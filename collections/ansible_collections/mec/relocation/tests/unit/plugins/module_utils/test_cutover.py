@@ -75,7 +75,9 @@ class Run:
         self.target = Noting("target", self.journal, there)
         self.local = Noting("worker1", self.journal, {})
         self.again = Noting(
-            "again", self.journal, {"kill": failing["again_kill"]} if "again_kill" in failing else {}
+            "again",
+            self.journal,
+            {"kill": failing["again_kill"]} if "again_kill" in failing else {},
         )
         self.record = Record(0.0, [], id="h1")
         self.copy_error = failing.get("copy")

@@ -15,9 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.image import (
     FromRegistry,
@@ -41,6 +38,8 @@ from ansible_collections.mec.relocation.plugins.module_utils.registry import (
     Manifest,
     Registry,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 REPOSITORY = "repository.mec.test:5000"
 IMAGE = ImageReference("app", tag="1")

@@ -16,9 +16,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.probe import (
     SKIPPED,
@@ -34,6 +31,8 @@ from ansible_collections.mec.relocation.plugins.module_utils.probe import (
     summarise,
 )
 from ansible_collections.mec.relocation.plugins.module_utils.probe_process import ProbeProcess
+from hypothesis import given
+from hypothesis import strategies as st
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-MEC-Instance: app-1\r\n\r\nok\n"
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"

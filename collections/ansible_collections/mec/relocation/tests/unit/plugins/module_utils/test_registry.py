@@ -21,13 +21,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.registry import (
     Credentials,
@@ -35,6 +28,12 @@ from ansible_collections.mec.relocation.plugins.module_utils.registry import (
     Layer,
     Registry,
 )
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 USER, PASSWORD, TOKEN = "mec", "correct horse", "t0ken"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
