@@ -15,6 +15,7 @@ from .app import App, check_name
 from .channel import Channel
 from .config import HostConfig
 from .errors import RelocationError
+from .lease import Lease
 from .me_host import Host, LocalHost, MeHost, together
 from .state import AppState
 
@@ -44,6 +45,10 @@ def deploy(
         if state in ("serving", "absent"):
             peers += [stack.enter_context(Channel(config, peer)) for peer in config.peers]
         deployment = Deployment(me_host, peers, check=check)
+        if not check:
+            lease = Lease(AppState(config.state_dir, name).folder, name)
+            stack.callback(lease.release, _HANDOFF)
+            stack.enter_context(lease.held(_HANDOFF))
         if state == "serving" and resume:
             return deployment.resume(name)
         if state == "serving":
