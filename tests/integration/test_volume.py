@@ -16,7 +16,10 @@ pytestmark = pytest.mark.testbed
 
 VOLUME = "/srv/mec/pv/videoapp"
 TRIES = f"{VOLUME}/tries"
-CONTENT = "find . -printf '%P %y %m %U %G %s %l\\n' | sort; find . -type f | sort | xargs -r -d '\\n' md5sum"
+CONTENT = (
+    "find . -printf '%P %y %m %U %G %s %l\\n' | sort;"
+    "find . -type f -print0 | sort -z | xargs -0 md5sum"
+)
 
 
 @pytest.fixture

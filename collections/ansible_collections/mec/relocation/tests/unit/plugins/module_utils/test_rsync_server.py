@@ -9,7 +9,8 @@ from __future__ import annotations
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.rsync_server import arguments
 
-ASKED = "rsync --server -lHogDtpAXrSe.iLsfxCIvu --log-format=%i --delete --stats -@-1 --numeric-ids . {}"
+FLAGS = "-lHogDtpAXrSe.iLsfxCIvu --log-format=%i --delete --stats -@-1 --numeric-ids"
+ASKED = f"rsync --server {FLAGS} . {{}}"
 
 
 def test_a_pass_over_an_app_goes_below_the_pv_root() -> None:
