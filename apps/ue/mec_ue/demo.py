@@ -103,6 +103,7 @@ def report(record: dict[str, Any], watched: Watched, viewer: Viewer, cells: str)
     table.add_row("app", f"{record['app']}, {record['source']} → {record['target']}")
     table.add_row("scenario", f"{record['scenario']}, {record['outcome']}")
     table.add_row("downtime", f"[bold]{milliseconds(record['downtime_s'])}[/bold]")
+    table.add_row("total", milliseconds(record["total_s"]))
     table.add_row("UE's longest gap", milliseconds(client.get("longest_gap_s")))
     if client:
         table.add_row("failed requests", f"{client['failed']} of {client['requests']:,}")
