@@ -18,7 +18,7 @@ UNIT_TESTS := $(wildcard collections/ansible_collections/mec/relocation/tests/un
 TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 
 ##@ Use
-.PHONY: help up demo down clean
+.PHONY: help up demo handoffs down clean
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,6 +28,9 @@ up: images venv ## Bring the testbed up, with the apps in it
 
 demo: up ## Watch a video on the UE while it hands off to the other cell
 	@python -m mec_ue.demo
+
+handoffs: up ## Hand off 20 times under load, and summarise
+	@benchmarks/handoffs.py
 
 down: ## Take the testbed down; images, keys and results stay
 	@if networks=$$(testbed/engine docker network ls --quiet --filter label=mec.relocation.testbed); \
@@ -41,8 +44,10 @@ clean: down ## Remove everything that was made here, except results/
 
 ##@ Check
 .PHONY: test test-fast lint unit
-test: test-fast images ## Run all checks, on a testbed that is taken down afterwards
-	@trap 'code=$$?; $(MAKE) down; tail -qn 1 $(LOGS)/*.log; exit $$code' EXIT; \
+test: ## Run all checks, on a testbed that is taken down afterwards
+	@mkdir -p $(LOGS); rm -f $(LOGS)/*.log; \
+	trap 'code=$$?; $(MAKE) down; grep -hE "[0-9]+ (passed|failed|error)" $(LOGS)/*.log; exit $$code' EXIT; \
+	$(MAKE) test-fast images; \
 	molecule test --destroy=never 2>&1 | tee $(LOGS)/2-molecule.log; \
 	pytest $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/3-testbed.log
 
@@ -56,7 +61,7 @@ lint: venv-dev ## Check style and types
 	@ansible-lint --quiet
 
 unit: venv-dev ## Run the unit tests
-	@mkdir -p $(LOGS) && rm -f $(LOGS)/*.log
+	@mkdir -p $(LOGS)
 	@pytest --quiet $(UNIT_TESTS) 2>&1 | tee $(LOGS)/1-unit.log
 
 # What the targets above are made of.
@@ -74,7 +79,7 @@ $(VENV)/.runtime: requirements.txt
 	@touch $@
 
 venv-dev: $(VENV)/.development
-$(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
+$(VENV)/.development: requirements-dev.txt apps/videoapp/requirements-dev.txt $(VENV)/.runtime
 	@echo "venv: installing what tests and checks run with"
 	@pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
