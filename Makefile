@@ -58,7 +58,7 @@ lint: venv-dev ## Check style and types
 	@ruff format --quiet --check .
 	@mypy
 	@yamllint --strict .
-	@ansible-lint --quiet
+	@ansible-lint -q
 
 unit: venv-dev ## Run the unit tests
 	@mkdir -p $(LOGS)
