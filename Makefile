@@ -24,15 +24,18 @@ help: ## List the targets
 	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 up: images venv ## Bring the testbed up, with the apps in it
+	@rm -f $(STATE)/up
 	@ansible-playbook playbooks/testbed.yml
+	@$(RUNNING) >$(STATE)/up
 
-demo: up ## Watch a video on the UE while it hands off to the other cell
+demo: testbed ## Watch a video on the UE while it hands off to the other cell
 	@python -m mec_ue.demo
 
-handoffs: up ## Hand off 20 times under load, and summarise
+handoffs: testbed ## Hand off 20 times under load, and summarise
 	@benchmarks/handoffs.py
 
 down: ## Take the testbed down; images, keys and results stay
+	@rm -f $(STATE)/up
 	@if networks=$$(testbed/engine docker network ls --quiet --filter label=mec.relocation.testbed); \
 	    [ -n "$$networks" ]; then $(MAKE) teardown; fi
 	@testbed/engine stop
@@ -65,7 +68,7 @@ unit: venv-dev ## Run the unit tests
 	@pytest --quiet $(UNIT_TESTS) 2>&1 | tee $(LOGS)/1-unit.log
 
 # What the targets above are made of.
-.PHONY: packages engine venv venv-dev images machine-image host-image ue-image app-images teardown
+.PHONY: packages engine venv venv-dev images machine-image host-image ue-image app-images testbed teardown
 engine:
 	@testbed/packages
 	@testbed/engine start
@@ -91,6 +94,14 @@ host-image ue-image: %-image: machine-image
 	@testbed/image $* >/dev/null
 app-images: machine-image venv
 	@ansible-inventory --host localhost | testbed/image apps >/dev/null
+
+# A testbed that is up, and that nothing has changed since, is used as it is.
+RUNNING := testbed/engine docker ps --quiet --filter label=mec.relocation.testbed | sort
+SOURCES := requirements.txt testbed inventories playbooks roles collections apps
+testbed:
+	@if [ -s $(STATE)/up ] && $(RUNNING) | cmp --silent - $(STATE)/up && \
+	    [ -z "$$(find $(SOURCES) -newer $(STATE)/up -type f -not -name '*.pyc' -print -quit)" ]; \
+	then echo "testbed: up, and nothing has changed since"; else $(MAKE) up; fi
 
 teardown: venv
 	@ansible-playbook playbooks/teardown.yml
