@@ -1,7 +1,9 @@
 # Everything here can be interrupted and run again.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += --jobs=4 --no-print-directory
+endif
 .DEFAULT_GOAL := help
 
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
