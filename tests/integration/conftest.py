@@ -61,7 +61,8 @@ class Testbed:
 
     def module(self, host: str, module: str, /, **arguments: Any) -> dict[str, Any]:
         """Run a module on a host and return what it returned."""
-        output = self._run(["ansible", host, "-m", module, "-a", json.dumps(arguments)])
+        given = ["-a", json.dumps(arguments)] if arguments else []
+        output = self._run(["ansible", host, "-m", module, *given])
         return dict(json.loads(output[output.index("=>") + 2 :]))
 
     def ssh(self, host: str) -> list[str]:
