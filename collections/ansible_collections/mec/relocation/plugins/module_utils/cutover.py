@@ -84,7 +84,7 @@ class Cutover:
             self._back_to_serving()
             self.record.error = str(error)
             return
-        with _signals_ignored(), Guardian(self._undo) as guardian:
+        with _signals_ignored(), Guardian(self._undo_after_death) as guardian:
             try:
                 self._stop_the_source()
             except RelocationError as error:
@@ -203,9 +203,14 @@ class Cutover:
         self.record.error = str(error)
 
     def _undo(self) -> None:
-        """Thaw the source and release this host's gateway; the guardian does no more than this."""
+        """Thaw the source and release this host's gateway."""
         self.source.platform.thaw(self.app.name)
         self.source.release(self.app.name)
+
+    def _undo_after_death(self) -> None:
+        """What the guardian does; the connections of the process that died are not its own."""
+        self._undo()
+        MeHost(self.source.config).settle(self.app.name, self.handoff)
 
     def _back_to_serving(self) -> None:
         for gateway in self.gateways:

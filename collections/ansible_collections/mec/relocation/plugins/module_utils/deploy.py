@@ -15,7 +15,7 @@ from .app import App, check_name
 from .channel import Channel
 from .config import HostConfig
 from .errors import RelocationError
-from .lease import Lease
+from .lease import TTL_S, Lease
 from .me_host import Host, LocalHost, MeHost, together
 from .state import AppState
 
@@ -48,7 +48,9 @@ def deploy(
         if not check:
             lease = Lease(AppState(config.state_dir, name).folder, name)
             stack.callback(lease.release, _HANDOFF)
-            stack.enter_context(lease.held(_HANDOFF))
+            # Whoever settles what an interrupted handoff left need not wait for its lease by hand.
+            patience_s = TTL_S + 1 if resume or state == "stopped" else 0.0
+            stack.enter_context(lease.held(_HANDOFF, patience_s))
         if state == "serving" and resume:
             return deployment.resume(name)
         if state == "serving":

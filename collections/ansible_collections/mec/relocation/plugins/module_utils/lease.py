@@ -41,12 +41,15 @@ class Lease:
             return None
         return lease if isinstance(lease, dict) and lease["until"] > time.time() else None
 
-    def acquire(self, owner: str) -> None:
-        """Take or extend the lease.
+    def acquire(self, owner: str, patience_s: float = 0.0) -> None:
+        """Take or extend the lease, waiting for another's end for at most ``patience_s``.
 
         Raises:
             RelocationError: another handoff holds it; the message names it and when it ends.
         """
+        deadline = time.monotonic() + patience_s
+        while time.monotonic() < deadline and (self.current() or {}).get("owner", owner) != owner:
+            time.sleep(0.2)
         with self._guard():
             now = time.time()
             held = self.current()
@@ -68,13 +71,13 @@ class Lease:
                 self.path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def held(self, owner: str) -> Iterator[None]:
+    def held(self, owner: str, patience_s: float = 0.0) -> Iterator[None]:
         """Hold the lease while a module works, extending it as long as that takes.
 
         It outlives the block by ``TTL_S`` so that the handoff's next module finds it; after a
         failure it is released at once, so that a corrected handoff need not wait.
         """
-        self.acquire(owner)
+        self.acquire(owner, patience_s)
         done = threading.Event()
 
         def extend() -> None:

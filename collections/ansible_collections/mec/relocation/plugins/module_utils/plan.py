@@ -141,7 +141,9 @@ def _relocation(
             serving.append(name)
         elif found["state"] == "prepared":
             prepared[name] = found["handoff"]
-        elif found["state"] == "relocating" and not found["lease"]:
+        elif found["state"] == "relocating" and found["lease"]:
+            raise _being_relocated(app, name, found["lease"])
+        elif found["state"] == "relocating":
             raise RelocationError(
                 f"A relocation left app {app!r} unsettled on {name}.",
                 f"Settle it: ansible-playbook playbooks/settle.yml -e app={app} -e keep=<ME host>.",
@@ -225,10 +227,14 @@ def _refuse_second_handoff(app: str, own: str, situation: Situation) -> None:
     for name, answer in situation.me_hosts.items():
         lease = answer.get("apps", {}).get(app, {}).get("lease")
         if lease and lease["owner"] != own:
-            raise RelocationError(
-                f"App {app!r} is being relocated by handoff {lease['owner']} (on {name}).",
-                "Wait until it has ended; an interrupted one frees the app after 15 s.",
-            )
+            raise _being_relocated(app, name, lease)
+
+
+def _being_relocated(app: str, me_host: str, lease: Mapping[str, Any]) -> RelocationError:
+    return RelocationError(
+        f"App {app!r} is being relocated by handoff {lease['owner']} (on {me_host}).",
+        "Wait until it has ended; an interrupted one frees the app after 15 s.",
+    )
 
 
 def _ho_status(given: str | None) -> str | None:

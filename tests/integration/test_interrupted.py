@@ -1,0 +1,154 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A cutover that fails or dies half way: one writer at most, and a way back to service."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from .conftest import ME_HOST_OF, OTHER_CELL, PROJECT, Testbed
+
+pytestmark = pytest.mark.testbed
+
+# A request that stays under way: its body does not end.
+SLOW_REQUEST = """
+import socket, ssl, time
+plain = socket.create_connection(("videoapp.mec.test", 443))
+tls = ssl.create_default_context().wrap_socket(plain, server_hostname="videoapp.mec.test")
+tls.sendall(b"POST /api/session HTTP/1.1\\r\\nHost: videoapp.mec.test\\r\\n"
+            b"Content-Type: application/json\\r\\nContent-Length: 100\\r\\n\\r\\n{")
+print("sent", flush=True)
+time.sleep(25)
+"""
+INSTANCE = "docker ps --quiet --no-trunc --filter label=relocation.mec.app=videoapp"
+FREEZER = f"cat /sys/fs/cgroup/freezer/docker/$({INSTANCE})/freezer.state"
+# The cutover is the process on the source that holds a channel to the target's agent.
+CUTOVER = "ps -o ppid= -p $(pgrep -o -f IdentityFile=/etc/mec-relocation/agent_key)"
+
+
+@pytest.fixture
+def source(testbed: Testbed) -> str:
+    return next(host for host, state in testbed.where("videoapp").items() if state == "serving")
+
+
+@pytest.fixture
+def target(source: str) -> str:
+    return next(host for host in ME_HOST_OF.values() if host != source)
+
+
+def serves(testbed: Testbed) -> bool:
+    answer = "curl --silent --max-time 5 --output /dev/null --write-out '%{http_code}' "
+    return testbed.on("ue1", f"{answer} https://videoapp.mec.test/healthz || true") == "200"
+
+
+def soon(true: Callable[[], bool], within_s: float = 20) -> bool:
+    """Whether something becomes true; for bounds that are generous on purpose."""
+    deadline = time.monotonic() + within_s
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return true()
+
+
+@contextlib.contextmanager
+def draining(testbed: Testbed, source: str, target: str, **options: float) -> Iterator[None]:
+    """A cutover that waits for a request under way; the request ends with the block.
+
+    Afterwards the cutover goes on; its end is waited for, whatever it is.
+    """
+    testbed.module(target, "mec.relocation.image_sync", image="videoapp:1.0")
+    assert soon(lambda: all(lease_of(testbed, host) is None for host in (source, target)))
+    given = {"app": "videoapp", "target": target, "handoff": f"test-{time.time():.0f}"}
+    testbed.module(source, "mec.relocation.volume_sync", **given)
+    testbed.on("ue1", "cat > /run/slow.py", SLOW_REQUEST)
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(
+            subprocess.Popen(
+                [*testbed.ssh("ue1"), "echo $$; exec python3 -u /run/slow.py"],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+        assert client.stdout is not None
+        pid = client.stdout.readline().strip()
+        assert client.stdout.readline() == "sent\n"
+        arguments = {**given, "drain_s": 60, "hold_s": 1, **options}
+        cutover = stack.enter_context(
+            subprocess.Popen(
+                [
+                    *("ansible", source, "-m", "mec.relocation.app_relocate"),
+                    *("-a", json.dumps(arguments)),
+                ],
+                cwd=PROJECT,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        assert soon(lambda: not serves(testbed)), "no hold was seen"
+        yield
+        testbed.on("ue1", f"kill {pid} || true")
+        cutover.wait(timeout=120)
+
+
+def lease_of(testbed: Testbed, host: str) -> object:
+    return testbed.module(host, "mec.relocation.app_info")["apps"]["videoapp"]["lease"]
+
+
+def kill_the_cutover(testbed: Testbed, source: str) -> None:
+    testbed.on(source, f"kill -KILL $({CUTOVER})")
+
+
+def settle(testbed: Testbed, keep: str) -> None:
+    testbed.playbook("settle", "-e", "app=videoapp", "-e", f"keep={keep}")
+    assert serves(testbed)
+
+
+def test_a_cutover_that_dies_before_the_freeze_leaves_the_source_serving(
+    testbed: Testbed, source: str, target: str
+) -> None:
+    with draining(testbed, source, target):
+        kill_the_cutover(testbed, source)
+        assert soon(lambda: serves(testbed))
+        assert testbed.on(source, FREEZER).strip() == "THAWED"
+    assert testbed.where("videoapp") == {source: "serving", target: "prepared"}
+
+
+def test_a_target_that_does_not_serve_in_time_is_given_up(
+    testbed: Testbed, source: str, target: str
+) -> None:
+    with draining(testbed, source, target, activate_s=3):
+        testbed.on(target, f"docker pause $({INSTANCE})")
+    assert serves(testbed)
+    assert testbed.where("videoapp") == {source: "serving", target: "absent"}
+    record = testbed.module(source, "mec.relocation.app_info")["apps"]["videoapp"][
+        "last_relocation"
+    ]
+    assert record["outcome"] == "aborted"
+    assert "POST /-/activate was answered with nothing" in record["error"]
+
+
+def test_when_nobody_knows_who_serves_nobody_does_until_it_is_settled(
+    testbed: Testbed, source: str, target: str
+) -> None:
+    with draining(testbed, source, target, activate_s=60):
+        testbed.on(target, f"docker pause $({INSTANCE})")
+        cell = testbed.cell("ue1")
+        # The request under way ends, and the cutover goes on to the activation.
+        testbed.on("ue1", "pkill -f /run/slow.py")
+        assert soon(lambda: testbed.on(source, FREEZER).strip() == "FROZEN")
+        time.sleep(1)
+        kill_the_cutover(testbed, source)
+    assert not serves(testbed)
+    assert testbed.on(source, FREEZER).strip() == "FROZEN"
+    other = OTHER_CELL[cell]
+    said = testbed.refused("handoff", "-e", "ue=ue1", "-e", f"target_cell={other}")
+    assert "is being relocated" in said or "playbooks/settle.yml -e app=videoapp" in said
+    settle(testbed, source)
+    assert testbed.where("videoapp") == {source: "serving", target: "absent"}
