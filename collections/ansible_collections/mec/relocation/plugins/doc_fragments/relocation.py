@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What several modules document alike."""
+"""What the modules on ME hosts document alike."""
 
 from __future__ import annotations
 
@@ -12,16 +12,12 @@ class ModuleDocFragment:
 
     # Modules that run on an ME host.
     HOST = r"""
+options: {}
 requirements:
   - An ME host prepared by the role C(me_host).
   - Debian's C(python3-docker) on the platform V(docker).
 notes:
   - The module reads C(/etc/mec-relocation/host.json) on the host that it runs on.
-attributes:
-  platform:
-    description: Target operating system.
-    platforms: posix
-    support: full
 """
 
     # Modules that are one step of a handoff.

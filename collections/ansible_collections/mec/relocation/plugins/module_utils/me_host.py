@@ -23,7 +23,7 @@ from .config import HostConfig
 from .errors import RelocationError
 from .gateway import Gateway
 from .lease import Lease
-from .platform import Instance, Platform, load
+from .platform import Instance, Platform
 from .version import VERSION
 
 _HEALTH_PAUSE_S = 0.002
@@ -75,6 +75,9 @@ class MeHost:
     def platform(self) -> Platform:
         """The platform, loaded at its first use: gateway steps do without it."""
         if self._platform is None:
+            # Imported here: the channel to a gateway opens faster without an engine's client.
+            from .platforms import load
+
             self._platform = load(self.config)
         return self._platform
 

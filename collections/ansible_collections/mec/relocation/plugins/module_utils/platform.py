@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .app import App
-from .config import HostConfig
-from .errors import RelocationError
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,3 @@ class Platform(Protocol):
 
     def remove(self, app: str) -> None:
         """Remove the instance, killing it first; its PV stays."""
-
-
-def load(config: HostConfig) -> Platform:
-    """The platform that this host is configured for."""
-    if config.platform == "docker":
-        from .docker_platform import DockerPlatform
-
-        return DockerPlatform(config)
-    raise RelocationError(
-        f"Platform {config.platform!r} is not one of: docker.", "Correct mec_platform."
-    )

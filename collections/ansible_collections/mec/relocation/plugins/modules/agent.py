@@ -16,18 +16,9 @@ description:
     run it as the far end of a relocation channel.
   - The module installs the very files that it was sent with, so both ends of a channel are the same
     code.
-attributes:
-  check_mode:
-    support: full
-    description: Can run in C(check_mode) and return changed status without modifying the target.
-  diff_mode:
-    support: full
-    description: Will return details on what has changed (or possibly needs changing in check_mode),
-      when in diff mode.
-  platform:
-    description: Target operating system.
-    platforms: posix
-    support: full
+extends_documentation_fragment:
+  - mec.relocation.attributes
+  - mec.relocation.attributes.changes
 options:
   path:
     description:

@@ -15,18 +15,9 @@ description:
   - Checks that each declaration is an app as the other modules take it, that no name stands twice
     and that no two apps take the same port of an ME host.
   - Runs on the controller and touches nothing, so that a mistake is told before a host is changed.
-attributes:
-  check_mode:
-    support: full
-    description: Can run in C(check_mode) and return changed status without modifying the target.
-  diff_mode:
-    support: none
-    description: Will return details on what has changed (or possibly needs changing in check_mode),
-      when in diff mode.
-  platform:
-    description: Target operating system.
-    platforms: posix
-    support: full
+extends_documentation_fragment:
+  - mec.relocation.attributes
+  - mec.relocation.attributes.reads
 options:
   apps:
     description: The declarations. See O(mec.relocation.app_instance#module:app) for their keys.

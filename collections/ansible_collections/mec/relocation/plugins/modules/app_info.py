@@ -17,15 +17,9 @@ description:
   - Asked on every ME host, the answers are the situation from which M(mec.relocation.handoff_plan)
     decides.
 extends_documentation_fragment:
+  - mec.relocation.attributes
+  - mec.relocation.attributes.reads
   - mec.relocation.relocation.host
-attributes:
-  check_mode:
-    support: full
-    description: Can run in C(check_mode) and return changed status without modifying the target.
-  diff_mode:
-    support: none
-    description: Will return details on what has changed (or possibly needs changing in check_mode),
-      when in diff mode.
 options: {}
 """
 

@@ -17,15 +17,9 @@ description:
   - Refuses to start a second writer. An app that serves on another ME host is relocated with
     M(mec.relocation.app_relocate).
 extends_documentation_fragment:
+  - mec.relocation.attributes
+  - mec.relocation.attributes.changes
   - mec.relocation.relocation.host
-attributes:
-  check_mode:
-    support: full
-    description: Can run in C(check_mode) and return changed status without modifying the target.
-  diff_mode:
-    support: full
-    description: Will return details on what has changed (or possibly needs changing in check_mode),
-      when in diff mode.
 options:
   app:
     description:

@@ -21,16 +21,10 @@ description:
   - Where it cannot be known whether the target serves, nobody serves, the record says V(uncertain)
     and the error names the command that settles it.
 extends_documentation_fragment:
+  - mec.relocation.attributes
+  - mec.relocation.attributes.changes
   - mec.relocation.relocation.host
   - mec.relocation.relocation.handoff
-attributes:
-  check_mode:
-    support: full
-    description: Can run in C(check_mode) and return changed status without modifying the target.
-  diff_mode:
-    support: full
-    description: Will return details on what has changed (or possibly needs changing in check_mode),
-      when in diff mode.
 options:
   state:
     description:

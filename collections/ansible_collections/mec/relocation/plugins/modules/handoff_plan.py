@@ -15,18 +15,9 @@ description:
   - Decides what a handoff message asks for. That is the scenario, source and target of each app of
     the UE, and what is still to be prepared.
   - A pure function of its options. It runs on the controller and touches nothing.
-attributes:
-  check_mode:
-    support: full
-    description: Can run in C(check_mode) and return changed status without modifying the target.
-  diff_mode:
-    support: none
-    description: Will return details on what has changed (or possibly needs changing in check_mode),
-      when in diff mode.
-  platform:
-    description: Target operating system.
-    platforms: posix
-    support: full
+extends_documentation_fragment:
+  - mec.relocation.attributes
+  - mec.relocation.attributes.reads
 options:
   ue:
     description: The UE that changes its cell.

@@ -15,20 +15,11 @@ description:
   - Attaches the UE that the module runs on to a cell. Its address and its route to the apps change,
     make-before-break.
   - Without O(cell), tells which cell the UE is in.
+extends_documentation_fragment:
+  - mec.relocation.attributes
+  - mec.relocation.attributes.changes
 requirements:
   - A UE prepared by the role C(ue).
-attributes:
-  check_mode:
-    support: full
-    description: Can run in C(check_mode) and return changed status without modifying the target.
-  diff_mode:
-    support: full
-    description: Will return details on what has changed (or possibly needs changing in check_mode),
-      when in diff mode.
-  platform:
-    description: Target operating system.
-    platforms: posix
-    support: full
 options:
   cell:
     description: The cell to attach to.

@@ -17,16 +17,10 @@ description:
   - Repeat it until RV(bytes) of the answer is small. The last delta is sent by
     M(mec.relocation.app_relocate) within the cutover.
 extends_documentation_fragment:
+  - mec.relocation.attributes
+  - mec.relocation.attributes.changes
   - mec.relocation.relocation.host
   - mec.relocation.relocation.handoff
-attributes:
-  check_mode:
-    support: full
-    description: Can run in C(check_mode) and return changed status without modifying the target.
-  diff_mode:
-    support: full
-    description: Will return details on what has changed (or possibly needs changing in check_mode),
-      when in diff mode.
 """
 
 EXAMPLES = r"""
