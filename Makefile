@@ -44,7 +44,7 @@ down: ## Take the testbed down; images, keys and results stay
 
 clean: down ## Remove everything that was made here, except results/
 	@testbed/engine remove
-	@rm -rf $(VENV) $(STATE) .ansible .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(STATE) .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './results/*' -prune -exec rm -rf {} +
 
 ##@ Check
