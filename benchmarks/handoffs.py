@@ -14,59 +14,41 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[1]
-STATE = Path(os.environ.get("MEC_STATE") or PROJECT / ".mec")
+from mec_ue.testbed import PROJECT, Ue, find_ue
+
 UE = "ue1"
 HOST = "videoapp.mec.test"
 OTHER_CELL = {"cell1": "cell2", "cell2": "cell1"}
 
 
-def ssh(*command: str) -> list[str]:
-    """A command that runs on the UE."""
-    asked = subprocess.run(
-        ["ansible-inventory", "--host", UE], capture_output=True, text=True, check=True, cwd=PROJECT
-    )
-    port = json.loads(asked.stdout)["ansible_port"]
-    options = {
-        "BatchMode": "yes",
-        "IdentitiesOnly": "yes",
-        "UserKnownHostsFile": str(STATE / "ssh" / "known_hosts" / UE),
-    }
-    given = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    key = str(STATE / "ssh" / "id_ed25519")
-    return ["ssh", "-F", "none", *given, "-i", key, "-p", str(port), "root@127.0.0.1", *command]
-
-
 @contextlib.contextmanager
-def writing(video: str, found: dict[str, Any]) -> Iterator[None]:
+def writing(ue: Ue, video: str, found: dict[str, Any]) -> Iterator[None]:
     """A viewer on the UE writes while the block runs; `found` is what he saw."""
     program = (PROJECT / "benchmarks" / "position_writer.py").read_text()
-    subprocess.run(ssh("cat > /run/position_writer.py"), input=program, text=True, check=True)
+    subprocess.run([*ue.ssh, "cat > /run/position_writer.py"], input=program, text=True, check=True)
     command = f"echo $$; exec python3 /run/position_writer.py {HOST} --video {video}"
     with subprocess.Popen(
-        ssh(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*ue.ssh, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as viewer:
         if viewer.stdin is None or viewer.stdout is None:
             raise AssertionError
         pid = int(viewer.stdout.readline())
-        viewer.stdin.write((STATE / "secrets" / "videoapp_password").read_text().strip() + "\n")
+        viewer.stdin.write(ue.secret("videoapp_password") + "\n")
         viewer.stdin.flush()
         if viewer.stdout.readline().strip() != "ready":
             sys.exit("the viewer could not sign in")
         try:
             yield
         finally:
-            subprocess.run(ssh(f"kill -{signal.SIGTERM} {pid}"), check=False)
+            subprocess.run([*ue.ssh, f"kill -{signal.SIGTERM} {pid}"], check=False)
             found.update(json.loads(viewer.stdout.readline() or "{}"))
 
 
@@ -118,12 +100,10 @@ def main() -> None:
     options = parser.parse_args()
     run = time.strftime("handoffs-%Y%m%d-%H%M%S")
     folder = PROJECT / "results" / run
-    asked = subprocess.run(
-        ssh("mec-ue-attach --status"), capture_output=True, text=True, check=True
-    )
-    cell = json.loads(asked.stdout)["cell"]
+    ue = find_ue(UE)
+    cell = ue.cell()
     viewer: dict[str, Any] = {}
-    with writing(options.video, viewer):
+    with writing(ue, options.video, viewer):
         for number in range(1, options.count + 1):
             cell = OTHER_CELL[cell]
             handoff(run, cell)

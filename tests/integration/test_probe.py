@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from .conftest import OTHER_CELL
+
 pytestmark = pytest.mark.testbed
 
 PROBE = "mec.relocation.downtime_probe"
-OTHER = {"cell1": "cell2", "cell2": "cell1"}
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_started_twice_and_stopped_twice(testbed: Any, probe: Any) -> None:
 def test_a_change_of_cell_costs_no_request(testbed: Any, probe: Any) -> None:
     cell = testbed.cell("ue1")
     probe("started")
-    for target in (OTHER[cell], cell):
+    for target in (OTHER_CELL[cell], cell):
         testbed.on("ue1", f"mec-ue-attach {target}")
         time.sleep(1)
     summary = probe("stopped")["summary"]

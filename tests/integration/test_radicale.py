@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from .conftest import OTHER_CELL
+
 pytestmark = pytest.mark.testbed
 
 CLIENT = Path(__file__).resolve().parents[2] / "examples" / "radicale" / "client.py"
-OTHER = {"cell1": "cell2", "cell2": "cell1"}
 
 
 @contextlib.contextmanager
@@ -47,7 +48,7 @@ def writing(testbed: Any, url: str) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("trip", ["there", "back"])
 def test_no_acknowledged_write_is_lost(testbed: Any, radicale: str, trip: str) -> None:
-    begin, target = testbed.cell("ue1"), OTHER[testbed.cell("ue1")]
+    begin, target = testbed.cell("ue1"), OTHER_CELL[testbed.cell("ue1")]
     with writing(testbed, radicale) as found:
         testbed.playbook(
             "handoff", "-e", "@examples/radicale.yml", "-e", "ue=ue1", "-e", f"target_cell={target}"

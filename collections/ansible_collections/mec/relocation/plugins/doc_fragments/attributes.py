@@ -17,6 +17,11 @@ attributes:
     description:
       - Can run in check_mode and return changed status prediction without modifying target.
     support: full
+  idempotent:
+    description:
+      - When run twice in a row outside check mode, with the same arguments, the second invocation
+        indicates no change.
+    support: full
   platform:
     description: Target operating system.
     platforms: posix
@@ -30,11 +35,6 @@ attributes:
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode).
     support: full
-  idempotent:
-    description:
-      - When run twice in a row outside check mode, with the same arguments, the second invocation
-        indicates no change.
-    support: full
 """
 
     # Modules that only tell.
@@ -44,9 +44,4 @@ attributes:
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in check_mode).
     support: none
-  idempotent:
-    description:
-      - When run twice in a row outside check mode, with the same arguments, the second invocation
-        indicates no change.
-    support: full
 """

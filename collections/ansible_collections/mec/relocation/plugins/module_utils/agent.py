@@ -25,8 +25,6 @@ STEPS = frozenset(
         "activate",
         "check_gateway",
         "close_gateway",
-        "discard",
-        "healthy",
         "hello",
         "hold",
         "in_flight",

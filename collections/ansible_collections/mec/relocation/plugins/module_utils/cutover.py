@@ -163,11 +163,11 @@ class Cutover:
     def _serve_from_target(self) -> None:
         """After the activation there is no way back; a gateway that fails is reported."""
         failures = []
-        for phase, step, arguments in (
-            ("switch", "switch", {"app": self.app.name, "host": self.target.name}),
-            ("release", "release", {"app": self.app.name}),
+        for step, arguments in (
+            ("switch", {"app": self.app.name, "host": self.target.name}),
+            ("release", {"app": self.app.name}),
         ):
-            with self.record.phase(phase):
+            with self.record.phase(step):
                 try:
                     together(self.gateways, step, **arguments)
                 except RelocationError as error:

@@ -132,7 +132,8 @@ class Deployment:
         if kept.instance().get("state") != "prepared":
             return []
         if not self.check:
-            self.me_host.discard(name)
+            self.me_host.kill(name)
+            shutil.rmtree(self.me_host.config.pv_root / name, ignore_errors=True)
         return ["preparation"]
 
     def remove(self, name: str, *, purge: bool) -> list[str]:

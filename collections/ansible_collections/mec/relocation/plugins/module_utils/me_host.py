@@ -188,29 +188,16 @@ class MeHost:
     def healthy(self, app: str) -> bool:
         """Whether the instance answers its health path with 200."""
         instance = self.platform.find(app)
-        if instance is None or not instance.running:
-            return False
-        return self._health(self._state(app).declaration(), instance) == 200
+        return instance is not None and self.serves(self._state(app).declaration(), instance)
+
+    def serves(self, app: App, instance: Instance) -> bool:
+        """Like ``healthy``, for an instance that has been looked up."""
+        return instance.running and self._health(app, instance) == 200
 
     def kill(self, app: str) -> None:
         """End the instance and remove it; the answer confirms that it is dead."""
         self.platform.remove(app)
         self._state(app).forget_instance()
-
-    def discard(self, app: str) -> bool:
-        """Clean up a preparation: its instance and its copy of the PV; tells if there was one.
-
-        A host on which the app serves, or from which it is being relocated, is left alone.
-        """
-        kept = self._state(app)
-        if kept.instance().get("state") not in (None, "prepared"):
-            raise RelocationError(f"App {app!r} is not merely prepared on {self.config.name}.")
-        volume = self.config.pv_root / app
-        found = self.platform.find(app) is not None or volume.exists()
-        self.platform.remove(app)
-        shutil.rmtree(volume, ignore_errors=True)
-        kept.forget_instance()
-        return found
 
     # -- the gateway ------------------------------------------------------------------------
 

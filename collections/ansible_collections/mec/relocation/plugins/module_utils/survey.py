@@ -50,7 +50,7 @@ def _app(me_host: MeHost, kept: AppState, last: dict[str, Any] | None) -> dict[s
             "address": instance.address,
             "image_id": instance.image_id,
             "running": instance.running,
-            "healthy": instance.running and me_host.healthy(kept.name),
+            "healthy": me_host.serves(declared, instance),
         },
         "volume": _volume(me_host.config, declared),
         "last_relocation": last,
