@@ -4,8 +4,9 @@
 
 """The cutover: the critical section of a relocation, in which no instance serves.
 
-Section 3.1.1 and Figure 7 of the paper, with everything that need not be inside the downtime moved
-out of it. See the architecture page for the order of the steps and for what an abort does.
+Sections 3.1.1 and 3.1.2, Figures 7 and 8 of the paper, with everything that need not be inside the
+downtime moved out of it. See the architecture page for the order of the steps and for what an abort
+does.
 """
 
 from __future__ import annotations
@@ -23,12 +24,9 @@ from .errors import RelocationError
 from .guardian import Guardian
 from .me_host import Host, MeHost, together
 from .record import Record
-from .volume import VolumePass
+from .transfer import Instance, Transfer
 
 _DRAIN_PAUSE_S = 0.0005
-# Ordinary passes right before the hold: they go on while they still move this much.
-_SMALL_DELTA_BYTES = 64 * 1024
-_MAX_PASSES = 5
 
 
 @dataclass(frozen=True)
@@ -45,32 +43,29 @@ class Cutover:
 
     Args:
         app: the app as it is declared on this host.
-        image_id: what the source's instance runs; the target has to have it.
         me_host: this host, the source.
         target: the target's channel, or whatever takes its steps.
         gateways: every host whose gateway forwards requests to the app; source and target too.
-        copy: one pass over the PV towards the target; None for an app without a volume.
+        transfer: brings the app's state to the target.
         reopen: opens a new channel to the target, to ask what became of it.
     """
 
     def __init__(
         self,
         app: App,
-        image_id: str,
         me_host: MeHost,
         target: Host,
         gateways: Sequence[Host],
-        copy: Callable[[], VolumePass] | None,
+        transfer: Transfer,
         reopen: Callable[[], contextlib.AbstractContextManager[Host]],
         bounds: Bounds,
         record: Record,
     ) -> None:
         self.app = app
-        self.image_id = image_id
         self.source = me_host
         self.target = target
         self.gateways = gateways
-        self.copy = copy
+        self.transfer = transfer
         self.reopen = reopen
         self.bounds = bounds
         self.record = record
@@ -81,6 +76,7 @@ class Cutover:
         try:
             self._prepare()
         except RelocationError as error:
+            self.transfer.give_up()
             self._back_to_serving()
             self.record.error = str(error)
             return
@@ -111,25 +107,9 @@ class Cutover:
 
     def _prepare(self) -> None:
         name = self.app.name
-        with self.record.phase("prepare"):
-            both = [self.source.config.name, self.target.name]
-            together(self.gateways, "check_gateway", app=name, me_hosts=both)
-            prepared = self._take(
-                "prepare",
-                declaration=self.app.to_dict(),
-                image_id=self.image_id,
-                handoff=self.handoff,
-            )
-            self.record.fields["target_instance"] = {
-                "name": prepared["name"],
-                "address": prepared["address"],
-            }
-        if self.copy is not None:
-            for _number in range(_MAX_PASSES):
-                with self.record.phase("volume_sync") as phase:
-                    phase.bytes = self.copy().bytes
-                if phase.bytes < _SMALL_DELTA_BYTES:
-                    break
+        both = [self.source.config.name, self.target.name]
+        together(self.gateways, "check_gateway", app=name, me_hosts=both)
+        self._note_target(self.transfer.ahead(self.record))
         with self.record.phase("fence"):
             # Made ahead: whatever happens from here on, nothing restarts the source by itself, and
             # the note tells after a crash what was under way.
@@ -148,9 +128,11 @@ class Cutover:
             self._drain()
         with self.record.phase("freeze"):
             self.source.platform.freeze(name)
-        if self.copy is not None:
-            with self.record.phase("last_delta") as phase:
-                phase.bytes = self.copy().bytes
+        self._note_target(self.transfer.last(self.record))
+
+    def _note_target(self, instance: Instance | None) -> None:
+        if instance is not None:
+            self.record.fields["target_instance"] = instance
 
     def _drain(self) -> None:
         deadline = time.monotonic() + self.bounds.drain_s
@@ -201,6 +183,7 @@ class Cutover:
         self._back_to_serving()
         self.record.service_serves()
         self.record.error = str(error)
+        self.transfer.give_up()
 
     def _undo(self) -> None:
         """Thaw the source and release this host's gateway."""

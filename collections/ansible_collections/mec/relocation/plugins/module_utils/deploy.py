@@ -92,7 +92,7 @@ class Deployment:
         kept.declare(app)
         if changes and changes != ["health"]:
             self.me_host.platform.remove(app.name)
-            self.me_host.platform.create(app, image_id)
+            self.me_host.platform.create(app, image_id, image_id, first=True)
         if changes or kept.instance().get("state") != "serving":
             self.me_host.activate(app.name, _ACTIVATE_S)
             self.me_host.settle(app.name, _HANDOFF)
@@ -182,7 +182,7 @@ class Deployment:
         if instance is None:
             return ["instance"]
         changes = []
-        if instance.image_id != image_id:
+        if instance.base_image_id != image_id:
             changes.append("image")
         if not kept.declares(app):
             changes.append("declaration")

@@ -19,6 +19,7 @@ from .freezer import Freezer
 from .platform import Instance
 
 _APP_LABEL = "relocation.mec.app"
+_BASE_LABEL = "relocation.mec.base-image"
 _NANO = 1_000_000_000
 
 try:
@@ -65,6 +66,7 @@ class DockerPlatform:
             name=container.name,
             address=next((net["IPAddress"] for net in networks.values()), ""),
             image_id=container.attrs["Image"],
+            base_image_id=container.labels.get(_BASE_LABEL, container.attrs["Image"]),
             running=state["Running"],
             restarts=restart not in ("", "no"),
         )
@@ -76,15 +78,16 @@ class DockerPlatform:
             except ImageNotFound:
                 return None
 
-    def create(self, app: App, image: str) -> Instance:
+    def create(self, app: App, image_id: str, base_image_id: str, *, first: bool) -> Instance:
         with _errors(f"Cannot create an instance of {app.name!r}"):
-            volumes = {self._volume(app): {"bind": app.volume, "mode": "rw"}} if app.volume else {}
+            mode = "rw" if first else "rw,nocopy"
+            volumes = {self._volume(app): {"bind": app.volume, "mode": mode}} if app.volume else {}
             name = f"{app.name}-{secrets.token_hex(4)}"
             self.engine.containers.create(
-                image,
+                image_id,
                 name=name,
                 hostname=name,
-                labels={_APP_LABEL: app.name},
+                labels={_APP_LABEL: app.name, _BASE_LABEL: base_image_id},
                 environment={**app.env, **app.secrets},
                 ports={f"{app.port}/tcp": (self.config.address, app.host_port)},
                 volumes=volumes,
@@ -142,12 +145,39 @@ class DockerPlatform:
             )
 
     def remove(self, app: str) -> None:
-        if self._container(app) is None:
+        instance = self.find(app)
+        if instance is None:
             return
         self.set_restarts(app, False)
         self.kill(app)
         with _errors(f"Cannot remove the instance of {app!r}"):
             self._existing(app).remove()
+        if instance.image_id != instance.base_image_id:
+            self._remove_image(instance.image_id)
+
+    def container_layer(self, app: str) -> list[str] | None:
+        with _errors("Cannot ask the engine how it keeps layers"):
+            native = ["Native Overlay Diff", "true"] in (self.engine.info()["DriverStatus"] or [])
+        container = self._existing(app)
+        driver = container.attrs.get("GraphDriver") or {}
+        if not native or driver.get("Name") != "overlay2":
+            return None
+        instance = self.find(app)
+        if instance is None:
+            return None
+        images = (instance.image_id, instance.base_image_id)
+        with _errors(f"Cannot inspect the images of {instance.name}"):
+            layers = [self.engine.images.get(image).attrs["RootFS"]["Layers"] for image in images]
+        # Below the instance's own folder lies one that the engine adds (its mount points), then the
+        # layers of the image, those above the base image first.
+        above = len(layers[0]) - len(layers[1])
+        lower = driver["Data"]["LowerDir"].split(":")
+        return [driver["Data"]["UpperDir"], *lower[1 : 1 + above]]
+
+    def _remove_image(self, image_id: str) -> None:
+        with _errors(f"Cannot remove image {image_id}"), contextlib.suppress(ImageNotFound):
+            for name in self.engine.images.get(image_id).tags or [image_id]:
+                self.engine.images.remove(name)
 
     def _freezer(self, app: str) -> Freezer:
         if app not in self._freezers:

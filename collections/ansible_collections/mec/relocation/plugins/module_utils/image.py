@@ -130,6 +130,60 @@ class ImageStore:
         with _errors(f"Cannot remove image {name}"), contextlib.suppress(ImageNotFound):
             self._engine.remove_image(name)
 
+    def commit(self, container: str, name: str, tag: str, hidden: Collection[str]) -> LocalImage:
+        """Make an image of a container as it is, under a name.
+
+        The container is not paused: one that stands still already would go on afterwards.
+
+        Args:
+            container: its name.
+            name, tag: of the image.
+            hidden: environment variables whose values the image must not carry.
+        """
+        engine = self._engine
+        with _errors(f"Cannot commit {container}"):
+            # The SDK's own method does not know `pause` in all versions.
+            answer = engine.post(
+                f"{engine.base_url}/v{engine.api_version}/commit",
+                params={
+                    "container": container,
+                    "repo": name,
+                    "tag": tag,
+                    "pause": "0",
+                    "changes": [f'ENV {variable}=""' for variable in sorted(hidden)],
+                },
+                timeout=_ENGINE_TIMEOUT_S,
+            )
+            if answer.status_code != 201:
+                raise DockerException(answer.text.strip() or answer.status_code)
+        image = self.find(answer.json()["Id"])
+        if image is None:
+            raise RelocationError(f"The image that was made of {container} is gone.")
+        return image
+
+    def push(self, name: str, tag: str, credentials: Credentials | None) -> tuple[str, set[str]]:
+        """Push `name:tag`; return its manifest's digest, and the ids of the layers that were sent.
+
+        An id is the first twelve digits of a layer's diff_id.
+        """
+        login = None
+        if credentials is not None:
+            login = {"username": credentials.username, "password": credentials.password}
+        digest, sent = "", set()
+        with _errors(f"Cannot push {name}:{tag}"):
+            for event in _checked(
+                self._engine.push(name, tag=tag, stream=True, decode=True, auth_config=login)
+            ):
+                digest = (event.get("aux") or {}).get("Digest", digest)
+                if event.get("status") == "Pushed":
+                    sent.add(event["id"])
+        return digest, sent
+
+    def top_layer_bytes(self, image_id: str) -> int:
+        """The size of what is in an image's topmost layer, uncompressed."""
+        with _errors(f"Cannot inspect image {image_id}"):
+            return int(self._engine.history(image_id)[0]["Size"])
+
     def save(self, image_id: str) -> Iterator[bytes]:
         """The image as a tar stream that `load` accepts."""
         with _errors(f"Cannot export image {image_id}"):

@@ -33,8 +33,8 @@ _STANDBY_S = 60.0
 class Reply(Protocol):
     """The answer to a step that was begun."""
 
-    def result(self) -> Any:
-        """Wait for the answer; raises what the step raised."""
+    def result(self, timeout_s: float = 120.0) -> Any:
+        """Wait for the answer, for at most ``timeout_s``; raises what the step raised."""
 
 
 class Host(Protocol):
@@ -110,14 +110,26 @@ class MeHost:
     # -- the instance -----------------------------------------------------------------------
 
     def prepare(
-        self, declaration: Mapping[str, Any], image_id: str, handoff: str
+        self,
+        declaration: Mapping[str, Any],
+        image_id: str,
+        handoff: str,
+        base_image_id: str | None = None,
     ) -> dict[str, Any]:
-        """Have an instance ready for the cutover: standby ones run, cold ones are created.
+        """Have an instance ready for the cutover: standby ones run, others are created.
+
+        Args:
+            declaration: the app.
+            image_id: what to create the instance from.
+            handoff: on whose behalf.
+            base_image_id: the app's image, where `image_id` is one with a container layer on top.
+                Its instance is not run: what it finds there may let it serve by itself.
 
         Raises:
             RelocationError: the image is not here, or the app serves here already.
         """
         app = App.from_dict(declaration)
+        base = base_image_id or image_id
         kept = self._state(app.name)
         if kept.instance().get("state") == "serving":
             raise RelocationError(f"App {app.name!r} serves on {self.config.name} already.")
@@ -126,12 +138,12 @@ class MeHost:
                 f"Image {app.image} ({image_id[:19]}) is not on {self.config.name}.",
                 "Run image_sync first.",
             )
-        standby = app.start == "standby"
-        changed = not self.is_prepared(declaration, image_id)
+        standby = _waits(app, image_id, base)
+        changed = not self.is_prepared(declaration, image_id, base)
         if changed:
             kept.declare(app)
             self.platform.remove(app.name)
-            self.platform.create(app, image_id)
+            self.platform.create(app, image_id, base, first=False)
             if standby:
                 self.platform.start(app.name)
         instance = self._instance(app.name)
@@ -141,9 +153,12 @@ class MeHost:
         self._prepared[app.name] = app, instance
         return {**_describe(instance), "changed": changed}
 
-    def is_prepared(self, declaration: Mapping[str, Any], image_id: str) -> bool:
+    def is_prepared(
+        self, declaration: Mapping[str, Any], image_id: str, base_image_id: str | None = None
+    ) -> bool:
         """Whether `prepare` has nothing left to do."""
         app = App.from_dict(declaration)
+        base = base_image_id or image_id
         kept = self._state(app.name)
         note, instance = kept.instance(), self.platform.find(app.name)
         return (
@@ -151,9 +166,33 @@ class MeHost:
             and instance is not None
             and note.get("state") == "prepared"
             and note.get("name") == instance.name
-            and instance.image_id == image_id
-            and instance.running == (app.start == "standby")
+            and (instance.image_id, instance.base_image_id) == (image_id, base)
+            and instance.running == _waits(app, image_id, base)
         )
+
+    def pull(self, image: str) -> dict[str, Any]:
+        """Have an image of the repository here: ``image_id`` and the ``bytes`` that came."""
+        # Imported here: the channel of a cutover opens faster without it.
+        from .image import FromRegistry, ImageStore, ImageSync
+        from .registry import Credentials, ImageReference, Registry
+
+        repository = self.config.repository
+        registry = Registry(repository.url, repository.ca, Credentials.load(repository.credentials))
+        sync = ImageSync(
+            ImageReference.parse(image), FromRegistry(registry), ImageStore(), repository.name
+        )
+        image_id, moved = sync.carry_out(sync.plan())
+        return {"image_id": image_id, "bytes": moved.size_bytes}
+
+    def discard(self, app: str, image: str | None) -> None:
+        """Remove the app's prepared instance, and an image that came for it alone."""
+        self.kill(app)
+        if image is not None:
+            from .image import ImageStore, local_name
+            from .registry import ImageReference
+
+            name = local_name(ImageReference.parse(image), self.config.repository.name)
+            ImageStore().remove(name)
 
     def activate(self, app: str, timeout_s: float) -> dict[str, Any]:
         """Make the prepared instance serve; it does when this returns.
@@ -329,7 +368,7 @@ class _Done:
         except RelocationError as error:
             self._error = error
 
-    def result(self) -> Any:
+    def result(self, _timeout_s: float = 120.0) -> Any:
         if self._error is not None:
             raise self._error
         return self._value
@@ -360,6 +399,11 @@ def tree_bytes(path: str) -> int:
                 seen.add((status.st_dev, status.st_ino))
                 total += status.st_blocks * 512
     return total
+
+
+def _waits(app: App, image_id: str, base_image_id: str) -> bool:
+    """Whether the prepared instance runs, and waits to be activated."""
+    return app.start == "standby" and image_id == base_image_id
 
 
 def _describe(instance: Instance) -> dict[str, str]:

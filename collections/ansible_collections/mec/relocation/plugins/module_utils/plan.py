@@ -2,7 +2,23 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a handoff message to a plan: a pure function (Figure 6 of the paper)."""
+"""From a handoff message to a plan: a pure function (Figure 6 of the paper).
+
+What a message asks for depends on what is prepared already:
+
+============================  =====================  ===================
+status of the handoff         prepared on target     prepared nowhere
+============================  =====================  ===================
+in preparation                continue               pro-active
+in execution, completed       continue               re-active
+none: announced and executed  continue               pro-active
+none: the UE is there already continue               re-active
+cancelled, rejected           abort and clean up     nothing to do
+============================  =====================  ===================
+
+Where the app serves on the target already there is nothing to do. A policy other than adaptive
+decides in place of the message: for one scenario in any case.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +32,10 @@ from .errors import RelocationError
 # ETSI GS MEC 012, HoStatus. Without one, a message asks for the whole handoff in one go.
 HO_STATUS = ("IN_PREPARATION", "IN_EXECUTION", "COMPLETED", "REJECTED", "CANCELLED")
 
+# What can be decided for an app.
+DECISIONS = ("proactive", "continue", "reactive", "abort", "nothing")
+POLICIES = ("adaptive", "proactive", "reactive")
+
 
 @dataclass(frozen=True)
 class Message:
@@ -26,6 +46,7 @@ class Message:
     source_cell: str | None = None
     ho_status: str | None = None
     apps: tuple[str, ...] | None = None
+    policy: str = "adaptive"
 
 
 @dataclass(frozen=True)
@@ -45,10 +66,19 @@ class Situation:
 
 @dataclass(frozen=True)
 class Relocation:
-    """What is to be done for one app."""
+    """What is to be done for one app.
+
+    Attributes:
+        decision: one of ``DECISIONS``; `reason` says why in words.
+        scenario: ``proactive`` or ``reactive``, for the steps that are taken.
+        prepare: bring image, volume and instance to the target before the UE moves.
+        execute: relocate.
+        clean: ME hosts on which a preparation is removed.
+    """
 
     app: str
     handoff: str
+    decision: str
     scenario: str
     source: str
     target: str
@@ -89,6 +119,11 @@ def plan(message: Message, situation: Situation, handoff: str) -> Plan:
         RelocationError: names what the message has wrong, or what stands in the way.
     """
     status = _ho_status(message.ho_status)
+    if message.policy not in POLICIES:
+        raise RelocationError(
+            f"The policy {message.policy!r} is not one of {', '.join(POLICIES)}.",
+            "Leave it out to let the message decide.",
+        )
     ue = _known("UE", message.ue, situation.ues, "ues")
     cell = _known("cell", message.target_cell, situation.cells, "mec_cells")
     _refuse_silent(f"UE {message.ue!r}", ue)
@@ -98,11 +133,19 @@ def plan(message: Message, situation: Situation, handoff: str) -> Plan:
             f"UE {message.ue!r} is in no known cell ({present_cell!r}).",
             "Attach it to one: playbooks/testbed.yml does.",
         )
-    if message.source_cell is not None and message.source_cell != present_cell:
+    if message.source_cell is not None:
+        _known("cell", message.source_cell, situation.cells, "mec_cells")
+    if message.source_cell not in (None, present_cell) and present_cell != message.target_cell:
         raise RelocationError(
             f"The message says that {message.ue} is in cell {message.source_cell!r}, but it is in "
             f"{present_cell!r}.",
             "Correct source_cell or leave it out.",
+        )
+    if status == "COMPLETED" and present_cell != message.target_cell:
+        raise RelocationError(
+            f"The message says that the handoff of {message.ue} is completed, but it is in cell "
+            f"{present_cell!r}, not in {message.target_cell!r}.",
+            "Send it when the UE has moved; with in_execution the UE is moved as well.",
         )
     target = str(cell["me_host"])
     if target not in situation.me_hosts:
@@ -118,19 +161,37 @@ def plan(message: Message, situation: Situation, handoff: str) -> Plan:
                 f"App {app!r} is not declared (declared: {', '.join(situation.apps) or 'none'}).",
                 "Declare it in mec_apps.",
             )
-    relocations = [_relocation(app, target, status, situation, handoff) for app in apps]
+    moves = status in (None, "IN_EXECUTION") and present_cell != message.target_cell
+    case = _Case(status, message.policy, moves)
+    relocations = [_relocation(app, target, case, situation, handoff) for app in apps]
     return Plan(
         ue=message.ue,
-        source_cell=present_cell,
+        source_cell=message.source_cell or present_cell,
         target_cell=message.target_cell,
         ho_status=status,
-        move_ue=status in (None, "IN_EXECUTION") and present_cell != message.target_cell,
+        move_ue=moves,
         relocations=tuple(relocations),
     )
 
 
+@dataclass(frozen=True)
+class _Case:
+    """What the message says of the handoff; `moves`: the UE is still to be moved."""
+
+    status: str | None
+    policy: str
+    moves: bool
+
+    def scenario(self, prepared: bool) -> str:
+        """The scenario of a handoff that is executed (the choice of Figure 6)."""
+        if self.policy != "adaptive":
+            return self.policy
+        announced = self.status is None and self.moves
+        return "proactive" if prepared or announced else "reactive"
+
+
 def _relocation(
-    app: str, target: str, status: str | None, situation: Situation, handoff: str
+    app: str, target: str, case: _Case, situation: Situation, handoff: str
 ) -> Relocation:
     serving, prepared = [], {}
     for name, answer in situation.me_hosts.items():
@@ -156,12 +217,12 @@ def _relocation(
     declaration = situation.me_hosts[source]["apps"][app]["declaration"]
     others = tuple(sorted(name for name in prepared if name != target))
 
-    def decide(reason: str, **what: Any) -> Relocation:
-        chosen = {"prepare": False, "execute": False, **what}
+    def decide(decision: str, reason: str, **what: Any) -> Relocation:
+        chosen = {"scenario": "proactive", "prepare": False, "execute": False, **what}
         return Relocation(
             app=app,
             handoff=own,
-            scenario="proactive",
+            decision=decision,
             source=source,
             target=target,
             reason=reason,
@@ -171,20 +232,41 @@ def _relocation(
             **chosen,
         )
 
+    status = case.status
     if status in ("CANCELLED", "REJECTED"):
         clean = tuple(sorted(prepared))
         if not clean:
-            return decide(f"{app} is prepared nowhere: nothing to clean up.")
-        return decide(f"The handoff was {status.lower()}.", clean=clean)
+            return decide("nothing", f"{app} is prepared nowhere: nothing to clean up.")
+        return decide(
+            "abort",
+            f"The handoff was {status.lower()}: {app} stays on {source}, its preparation on "
+            f"{', '.join(clean)} is removed.",
+            clean=clean,
+        )
     if source == target:
-        return decide(f"{app} serves on {target} already.", clean=others)
-    if status == "COMPLETED":
-        return decide(f"The handoff is over; {app} stays on {source}.")
+        return decide("nothing", f"{app} serves on {target} already.", clean=others)
+    if status == "IN_PREPARATION" and case.policy == "reactive":
+        return decide("nothing", f"The policy is re-active: {app} is not prepared.", clean=others)
     if status == "IN_PREPARATION":
         return decide(
-            f"The handoff is announced: {app} is prepared on {target}.", prepare=True, clean=others
+            "continue" if here else "proactive",
+            f"The handoff is still announced: {app} is kept in step on {target}."
+            if here
+            else f"The handoff is announced: {app} is prepared on {target}.",
+            prepare=True,
+            clean=others,
+        )
+    if case.scenario(here is not None) == "reactive":
+        return decide(
+            "reactive",
+            f"{app} is committed on {source} and run from that on {target}: "
+            + ("the policy is re-active." if case.policy == "reactive" else "nothing is prepared."),
+            scenario="reactive",
+            execute=True,
+            clean=others,
         )
     return decide(
+        "continue" if here else "proactive",
         f"{app} is prepared on {target}: the handoff is completed."
         if here
         else f"{app} is prepared on {target} and relocated in one go.",

@@ -18,11 +18,18 @@ from .app import App
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance of an app on this host."""
+    """An instance of an app on this host.
+
+    Attributes:
+        image_id: what it was created from.
+        base_image_id: the app's image. Another one than `image_id` after a re-active relocation,
+            whose image has the container layer of the source on top.
+    """
 
     name: str
     address: str
     image_id: str
+    base_image_id: str
     running: bool
     restarts: bool
 
@@ -36,8 +43,18 @@ class Platform(Protocol):
     def image_id(self, image: str) -> str | None:
         """The id (config digest) of an image that is present here: by name or by id."""
 
-    def create(self, app: App, image: str) -> Instance:
-        """Create an instance that does not run yet and that nothing restarts."""
+    def create(self, app: App, image_id: str, base_image_id: str, *, first: bool) -> Instance:
+        """Create an instance that does not run yet and that nothing restarts.
+
+        With `first`, an empty PV gets what the image has at its place; a PV that is to be a copy of
+        another one does not.
+        """
+
+    def container_layer(self, app: str) -> list[str] | None:
+        """The folders of what the instance changed above its base image, the topmost first.
+
+        None where the platform does not keep it in folders that can be read.
+        """
 
     def start(self, app: str) -> None:
         """Run the created instance."""
@@ -64,4 +81,4 @@ class Platform(Protocol):
         """Whether the platform starts the instance again by itself when it ends."""
 
     def remove(self, app: str) -> None:
-        """Remove the instance, killing it first; its PV stays."""
+        """Remove the instance, killing it first, and an image that is its own; its PV stays."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A client of the image repository: the reading half of the OCI distribution API.
+"""A client of the image repository: the part of the OCI distribution API that relocation needs.
 
 Source: OCI Distribution Specification 1.1; RFC 7617 (Basic) and RFC 6750 (Bearer) for the login.
 Every document is checked against the digest that it was asked for by.
@@ -11,13 +11,14 @@ Every document is checked against the digest that it was asked for by.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import IO, Any
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
 from .errors import RelocationError
@@ -99,11 +100,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an image consists of, for one platform."""
+    """What an image consists of, for one platform; `document` is the manifest as it came."""
 
     digest: str
     config_digest: str
     layers: tuple[Layer, ...]
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ class Registry:
                     Layer(_checked_digest(layer), int(layer["size"]))
                     for layer in document["layers"]
                 ),
+                document=document,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RelocationError(
@@ -196,7 +199,7 @@ class Registry:
 
     def diff_ids(self, image: ImageReference, manifest: Manifest) -> tuple[str, ...]:
         """The digests of the layers' uncompressed content, lowest first (from the image config)."""
-        _, config = self._document(image, "blobs", manifest.config_digest)
+        config = self.config(image, manifest)
         try:
             found = tuple(str(diff_id) for diff_id in config["rootfs"]["diff_ids"])
         except (KeyError, TypeError) as error:
@@ -210,6 +213,54 @@ class Registry:
                 "Push the image again.",
             )
         return found
+
+    def config(self, image: ImageReference, manifest: Manifest) -> dict[str, Any]:
+        """The image's config: what a container of it runs, and the layers' digests."""
+        return self._document(image, "blobs", manifest.config_digest)[1]
+
+    def has_manifest(self, image: ImageReference) -> bool:
+        """Whether the repository has a manifest for this tag or digest."""
+        return self._has(image, "manifests", image.reference)
+
+    def push_blob(self, image: ImageReference, digest: str, content: IO[bytes]) -> int:
+        """Make a blob present under the image's name; returns the bytes that were sent.
+
+        Raises:
+            RelocationError: the repository cannot be reached or does not take the blob.
+        """
+        if self._has(image, "blobs", digest):
+            return 0
+        began = self._send("POST", f"{self.url}/v2/{image.name}/blobs/uploads/")
+        self._expect(began, 202, image, "to begin an upload")
+        place = urlsplit(urljoin(began.url, began.headers.get("Location", "")))
+        query = "&".join(part for part in (place.query, urlencode({"digest": digest})) if part)
+        size_bytes = content.seek(0, io.SEEK_END)
+        content.seek(0)
+        ended = self._send(
+            "PUT",
+            urlunsplit(place._replace(query=query)),
+            # An empty body still needs its length, which requests does not tell of an empty file.
+            content if size_bytes else b"",
+            {"Content-Type": "application/octet-stream", "Content-Length": str(size_bytes)},
+        )
+        self._expect(ended, 201, image, f"to keep {size_bytes} bytes")
+        return size_bytes
+
+    def push_manifest(self, image: ImageReference, document: Mapping[str, Any]) -> str:
+        """Make a manifest present under the image's tag; returns its digest.
+
+        Raises:
+            RelocationError: the repository cannot be reached or does not take the manifest.
+        """
+        content = json.dumps(document, separators=(",", ":")).encode()
+        kept = self._send(
+            "PUT",
+            f"{self.url}/v2/{image.name}/manifests/{image.reference}",
+            content,
+            {"Content-Type": str(document["mediaType"])},
+        )
+        self._expect(kept, 201, image, "to keep its manifest")
+        return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
     def blob_size(self, image: ImageReference, digest: str) -> int:
         """The size of a blob in bytes, as the repository stores it."""
@@ -260,21 +311,61 @@ class Registry:
         method: str = "GET",
         stream: bool = False,
     ) -> requests.Response:
-        url = f"{self.url}/v2/{image.name}/{kind}/{reference}"
-        accept = ", ".join(_INDEX_TYPES + _MANIFEST_TYPES) if kind == "manifests" else "*/*"
-        try:
-            response = self._session.request(
-                method, url, headers={"Accept": accept}, timeout=_TIMEOUT_S, stream=stream
-            )
-            if response.status_code == 401 and self.credentials is not None:
-                self._answer(response, self.credentials)
-                response = self._session.request(
-                    method, url, headers={"Accept": accept}, timeout=_TIMEOUT_S, stream=stream
-                )
-        except requests.RequestException as error:
-            raise self._unreachable(error) from error
+        response = self._ask(method, image, kind, reference, stream=stream)
         self._check(response, image, kind, reference)
         return response
+
+    def _has(self, image: ImageReference, kind: str, reference: str) -> bool:
+        response = self._ask("HEAD", image, kind, reference)
+        if response.status_code == 404:
+            return False
+        self._check(response, image, kind, reference)
+        return True
+
+    def _ask(
+        self, method: str, image: ImageReference, kind: str, reference: str, *, stream: bool = False
+    ) -> requests.Response:
+        accept = ", ".join(_INDEX_TYPES + _MANIFEST_TYPES) if kind == "manifests" else "*/*"
+        url = f"{self.url}/v2/{image.name}/{kind}/{reference}"
+        return self._send(method, url, headers={"Accept": accept}, stream=stream)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        body: IO[bytes] | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        stream: bool = False,
+    ) -> requests.Response:
+        """One request, sent once more when the repository asks to sign in."""
+        for attempt in (1, 2):
+            if body is not None and not isinstance(body, bytes):
+                body.seek(0)
+            try:
+                response = self._session.request(
+                    method, url, data=body, headers=headers, timeout=_TIMEOUT_S, stream=stream
+                )
+                if attempt == 2 or response.status_code != 401 or self.credentials is None:
+                    return response
+                # A token may be good for reading only, so this may be the second login.
+                self._answer(response, self.credentials)
+            except requests.RequestException as error:
+                raise self._unreachable(error) from error
+        raise AssertionError
+
+    def _expect(
+        self, response: requests.Response, status: int, image: ImageReference, what: str
+    ) -> None:
+        if response.status_code == status:
+            return
+        if response.status_code in (401, 403):
+            raise self._refused(self.credentials)
+        raise RelocationError(
+            f"The repository {self.name} answered {response.status_code} when asked {what} for "
+            f"{image}: {_reasons(response)}.",
+            "Look at the log of docker-registry there, and at its free disk space.",
+        )
 
     def _answer(self, response: requests.Response, credentials: Credentials) -> None:
         """Sign in as the repository's challenge asks."""
@@ -391,6 +482,15 @@ def _checked_digest(descriptor: Mapping[str, Any]) -> str:
     if not _DIGEST.fullmatch(digest):
         raise ValueError(f"{digest!r} is not a sha256 digest")
     return digest
+
+
+def _reasons(response: requests.Response) -> str:
+    """What the repository says of an error (distribution specification, "Error Codes")."""
+    try:
+        errors = response.json()["errors"]
+        return "; ".join(f"{e.get('message')} {e.get('detail') or ''}".strip() for e in errors)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "it gave no reason"
 
 
 def _read(response: requests.Response, image: ImageReference) -> bytes:

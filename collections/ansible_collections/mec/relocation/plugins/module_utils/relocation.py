@@ -13,6 +13,7 @@ from typing import Any
 
 from .app import App
 from .channel import Channel
+from .commit import Commit, committer
 from .config import HostConfig
 from .cutover import Bounds, Cutover
 from .errors import RelocationError
@@ -22,6 +23,7 @@ from .platform import Instance
 from .precopy import require_room
 from .record import Record
 from .state import AppState
+from .transfer import Proactive, Reactive, Transfer
 from .volume import VolumeSync
 
 
@@ -34,6 +36,7 @@ class Order:
     handoff: str
     ue: str | None = None
     scenario: str = "proactive"
+    first_commit: bool = True
     at_s: float = 0.0
     earlier: Sequence[dict[str, Any]] = field(default_factory=list)
     bounds: Bounds = field(default_factory=Bounds)
@@ -54,7 +57,7 @@ def prepare(config: HostConfig, order: Order, *, check: bool) -> bool:
     """
     me_host = MeHost(config)
     app, instance = _serving(me_host, order.app)
-    wanted = {"declaration": app.to_dict(), "image_id": instance.image_id}
+    wanted = {"declaration": app.to_dict(), "image_id": instance.base_image_id}
     with Channel(config, order.target) as target:
         if check:
             return not target.begin("is_prepared", **wanted).result()
@@ -65,6 +68,23 @@ def prepare(config: HostConfig, order: Order, *, check: bool) -> bool:
         target.begin("unlease", app=order.app, owner=order.handoff).result()
         me_host.unlease(order.app, order.handoff)
         return bool(done["changed"])
+
+
+def commit(
+    config: HostConfig, name: str, handoff: str, *, plain: bool, check: bool
+) -> tuple[Commit, int]:
+    """Commit the app that serves here and push it; returns the commit, and the bytes sent.
+
+    Raises:
+        RelocationError: the app does not serve here, or the repository does not take the image.
+    """
+    me_host = MeHost(config)
+    app, instance = _serving(me_host, name)
+    commits = committer(config, app, instance, me_host.platform, plain=plain)
+    if check:
+        return commits.estimate(), 0
+    with Lease(AppState(config.state_dir, name).folder, name).held(handoff):
+        return commits.push(commits.commit())
 
 
 def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
@@ -100,11 +120,10 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
         gateways: list[Host] = [*peers.values(), LocalHost(me_host)]
         Cutover(
             app=app,
-            image_id=instance.image_id,
             me_host=me_host,
             target=target,
             gateways=gateways,
-            copy=VolumeSync(config, order.app, order.target).run if app.volume else None,
+            transfer=_transfer(me_host, order, app, instance, target),
             reopen=lambda: Channel(config, order.target),
             bounds=order.bounds,
             record=record,
@@ -120,6 +139,20 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
                 target.begin(step, **arguments).result()
     me_host.unlease(order.app, order.handoff)
     return done
+
+
+def _transfer(
+    me_host: MeHost, order: Order, app: App, instance: Instance, target: Host
+) -> Transfer:
+    """What has to cross, and how, in the order's scenario."""
+    config = me_host.config
+    copy = VolumeSync(config, order.app, order.target).run if app.volume else None
+    base = instance.base_image_id
+    if order.scenario == "proactive":
+        return Proactive(app, base, order.handoff, target, copy)
+    plain = not order.first_commit
+    commits = committer(config, app, instance, me_host.platform, plain=plain)
+    return Reactive(app, base, order.handoff, target, copy, commits, order.first_commit)
 
 
 def _serving(me_host: MeHost, name: str) -> tuple[App, Instance]:

@@ -38,10 +38,22 @@ options:
     description: The UE whose handoff this is, for the record.
     type: str
   scenario:
-    description: The scenario, for the record.
+    description:
+      - V(proactive), the image is on the target, and the volume follows.
+      - V(reactive), nothing is on the target. The container layer is committed, pushed to the
+        repository and pulled by the target, and the volume follows. What the app keeps outside its
+        volume arrives, too.
     type: str
-    choices: [proactive]
+    choices: [proactive, reactive]
     default: proactive
+  first_commit:
+    description:
+      - With O(scenario=reactive), commit, push and pull a first time while the source serves, and
+        only what has changed since within the hold.
+      - V(false) does all of it within the hold, one after another, with the engine's own commit,
+        push and pull. That is the order of the paper, kept as a baseline.
+    type: bool
+    default: true
   earlier:
     description: The phases of the handoff before this one, as the other modules returned them.
     type: list
@@ -129,7 +141,12 @@ def main() -> None:
                 "default": "relocated",
             },
             "ue": {"type": "str"},
-            "scenario": {"type": "str", "choices": ["proactive"], "default": "proactive"},
+            "scenario": {
+                "type": "str",
+                "choices": ["proactive", "reactive"],
+                "default": "proactive",
+            },
+            "first_commit": {"type": "bool", "default": True},
             "at_s": {"type": "float", "default": 0.0},
             "earlier": {"type": "list", "elements": "dict", "default": []},
             "hold_s": {"type": "float", "default": 2.0},
@@ -145,6 +162,7 @@ def main() -> None:
         handoff=params["handoff"],
         ue=params["ue"],
         scenario=params["scenario"],
+        first_commit=params["first_commit"],
         at_s=params["at_s"],
         earlier=params["earlier"],
         bounds=Bounds(params["hold_s"], params["drain_s"], params["activate_s"]),

@@ -33,10 +33,19 @@ options:
   ho_status:
     description:
       - The state of the handoff, as C(HoStatus) of ETSI GS MEC 012, in any case.
-      - V(IN_PREPARATION) prepares, V(IN_EXECUTION) completes what was prepared, V(CANCELLED) and
-        V(REJECTED) clean a preparation up.
-      - Left out, the handoff is prepared and completed in one go.
+      - V(IN_PREPARATION) prepares. V(IN_EXECUTION) moves the UE and relocates its apps,
+        V(COMPLETED) relocates them after the UE has moved by itself. What was prepared is
+        completed, the rest is relocated re-actively. V(CANCELLED) and V(REJECTED) clean a
+        preparation up.
+      - Left out, the handoff is prepared and completed in one go, unless the UE has moved already.
     type: str
+  policy:
+    description:
+      - V(adaptive), the message and what is prepared decide.
+      - V(proactive) and V(reactive), one scenario in any case. It serves to compare them.
+    type: str
+    choices: [adaptive, proactive, reactive]
+    default: adaptive
   apps:
     description: The apps of the UE that follow it. Left out, all of O(declared).
     type: list
@@ -88,8 +97,9 @@ RETURN = r"""
 plan:
   description:
     - What is to be done.
-    - C(move_ue) tells whether the UE changes its cell, C(relocations) what happens to each app and,
-      in words, why.
+    - C(move_ue) tells whether the UE changes its cell, C(relocations) what happens to each app.
+    - The C(decision) for an app is V(proactive), V(continue) (a pro-active one), V(reactive),
+      V(abort) (and clean up) or V(nothing), and its C(reason) says in words why.
   returned: success
   type: dict
 ansible_facts:
@@ -111,6 +121,11 @@ def main() -> None:
             "target_cell": {"type": "str", "required": True},
             "source_cell": {"type": "str"},
             "ho_status": {"type": "str"},
+            "policy": {
+                "type": "str",
+                "choices": ["adaptive", "proactive", "reactive"],
+                "default": "adaptive",
+            },
             "apps": {"type": "list", "elements": "str"},
             "declared": {"type": "list", "elements": "str", "required": True},
             "cells": {"type": "dict", "required": True},
@@ -126,6 +141,7 @@ def main() -> None:
         target_cell=params["target_cell"],
         source_cell=params["source_cell"],
         ho_status=params["ho_status"],
+        policy=params["policy"],
         apps=None if params["apps"] is None else tuple(params["apps"]),
     )
     situation = Situation(params["cells"], params["ues"], params["me_hosts"], params["declared"])

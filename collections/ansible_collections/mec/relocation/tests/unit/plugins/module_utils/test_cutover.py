@@ -16,9 +16,15 @@ from typing import Any
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.app import App
 from ansible_collections.mec.relocation.plugins.module_utils.channel import ChannelLost
+from ansible_collections.mec.relocation.plugins.module_utils.commit import Commit
 from ansible_collections.mec.relocation.plugins.module_utils.cutover import Bounds, Cutover
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.record import Record
+from ansible_collections.mec.relocation.plugins.module_utils.transfer import (
+    Proactive,
+    Reactive,
+    Transfer,
+)
 from ansible_collections.mec.relocation.plugins.module_utils.volume import VolumePass
 
 Journal = list[str]
@@ -37,12 +43,18 @@ class Noting:
         self.step = step
         return self
 
-    def result(self) -> Any:
+    def result(self, _timeout_s: float = 0.0) -> Any:
         if self.step in self.failing:
             raise self.failing[self.step]
         if self.step == "in_flight":
             return 0
-        return {"name": f"videoapp-{self.name}", "address": "172.17.0.2", "changed": True}
+        return {
+            "name": f"videoapp-{self.name}",
+            "address": "172.17.0.2",
+            "changed": True,
+            "image_id": "sha256:2",
+            "bytes": 10,
+        }
 
 
 class Source:
@@ -95,15 +107,17 @@ class Run:
     def reopen(self) -> Iterator[Noting]:
         yield self.again
 
+    def transfer(self, app: App) -> Transfer:
+        return Proactive(app, "sha256:1", "h1", self.target, self.copy)
+
     def run(self) -> dict[str, Any]:
         app = App.from_dict({"name": "videoapp", "image": "videoapp:1", "port": 80})
         Cutover(
             app=app,
-            image_id="sha256:1",
             me_host=self.source,  # type: ignore[arg-type]
             target=self.target,
             gateways=[self.target, self.local],
-            copy=self.copy,
+            transfer=self.transfer(app),
             reopen=self.reopen,
             bounds=Bounds(),
             record=self.record,
@@ -168,7 +182,7 @@ def test_a_failure_ends_with_the_source_serving(failing: dict[str, Exception]) -
     assert str(next(iter(failing.values()))) in record["error"]
     assert "target.switch" not in run.journal
     assert "source.kill" not in run.journal
-    assert run.journal[-1] == "source.settle"
+    assert [step for step in run.journal if step.startswith("source.")][-1] == "source.settle"
     if "source.freeze" in run.journal:
         assert run.position("source.thaw") > run.position("source.freeze")
     if "target.hold" in run.journal:
@@ -212,3 +226,114 @@ def test_after_the_activation_there_is_no_way_back(step: str) -> None:
     assert "gateway down" in record["error"]
     assert "source.thaw" not in run.journal
     assert "source.kill" in run.journal
+
+
+class Committing:
+    """Commits an instance whose container layer changes as often as it is told to."""
+
+    def __init__(self, journal: Journal, changes: list[bool], error: Exception | None) -> None:
+        self.journal = journal
+        self.changes = changes
+        self.error = error
+        self.number = 0
+
+    def commit(self) -> Commit:
+        self.journal.append("commit")
+        changed = self.changes.pop(0) if self.changes else False
+        self.number += changed
+        return Commit("videoapp:t", f"sha256:{self.number}", 5, changed)
+
+    def push(self, commit: Commit) -> tuple[Commit, int]:
+        self.journal.append("push")
+        if self.error is not None:
+            raise self.error
+        return Commit("videoapp@sha256:x", commit.image_id, 5, commit.changed), 5
+
+    def estimate(self) -> Commit:
+        raise AssertionError
+
+
+class ReactiveRun(Run):
+    """A re-active cutover."""
+
+    def __init__(
+        self,
+        *changes: bool,
+        first_commit: bool = True,
+        push: Exception | None = None,
+        **failing: Exception,
+    ) -> None:
+        super().__init__(**failing)
+        self.committer = Committing(self.journal, list(changes), push)
+        self.first_commit = first_commit
+
+    def transfer(self, app: App) -> Transfer:
+        target, commits = self.target, self.committer
+        return Reactive(app, "sha256:1", "h1", target, self.copy, commits, self.first_commit)
+
+
+def crossing(journal: Journal) -> list[str]:
+    steps = ("commit", "push", "target.pull", "target.prepare", "source.freeze", "target.activate")
+    return [step for step in journal if step in steps]
+
+
+BROUGHT = ["commit", "push", "target.pull", "target.prepare"]
+
+
+def test_a_first_commit_leaves_nothing_but_a_look_for_the_hold() -> None:
+    run = ReactiveRun(True)
+    record = run.run()
+    assert record["outcome"] == "completed"
+    assert crossing(run.journal) == [
+        *BROUGHT,
+        *("commit", "source.freeze", "commit", "target.activate"),
+    ]
+    assert run.journal.count("last_delta") == 1
+
+
+def test_what_changes_after_the_first_commit_still_arrives() -> None:
+    run = ReactiveRun(True, False, True)
+    run.run()
+    assert crossing(run.journal) == [
+        *BROUGHT,
+        *("commit", "source.freeze", *BROUGHT, "target.activate"),
+    ]
+
+
+def test_an_image_that_was_pushed_before_is_pulled_all_the_same() -> None:
+    run = ReactiveRun(False)
+    run.run()
+    assert crossing(run.journal)[:4] == BROUGHT
+
+
+def test_the_papers_order_does_everything_in_the_hold() -> None:
+    run = ReactiveRun(True, first_commit=False)
+    record = run.run()
+    assert crossing(run.journal) == ["source.freeze", *BROUGHT, "target.activate"]
+    assert [phase["name"] for phase in record["phases"]][3:8] == [
+        *("freeze", "commit", "push", "pull", "create"),
+    ]
+    assert record["target_instance"]["name"] == "videoapp-target"
+
+
+@pytest.mark.parametrize("first_commit", [True, False])
+@pytest.mark.parametrize(
+    "failing",
+    [
+        {"push": RelocationError("no space left")},
+        {"target_pull": RelocationError("no space left")},
+        {"target_prepare": RelocationError("no image")},
+        {"copy": RelocationError("disk full")},
+        {"target_activate": RelocationError("not healthy")},
+    ],
+)
+def test_a_failure_leaves_the_source_serving_and_nothing_at_the_target(
+    failing: dict[str, Exception], first_commit: bool
+) -> None:
+    run = ReactiveRun(True, first_commit=first_commit, **failing)  # type: ignore[arg-type]
+    record = run.run()
+    assert record["outcome"] == "aborted"
+    assert str(next(iter(failing.values()))) in record["error"]
+    assert "target.discard" in run.journal
+    assert "source.settle" in run.journal
+    assert "source.kill" not in run.journal

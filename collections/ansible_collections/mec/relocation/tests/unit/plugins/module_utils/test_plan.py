@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.plan import (
+    DECISIONS,
     Message,
     Plan,
     Situation,
@@ -40,11 +41,12 @@ def decide(
     status: str | None = None,
     worker1: dict[str, Any] | None = None,
     worker2: dict[str, Any] | None = None,
+    cell: str = "cell1",
     **message: Any,
 ) -> Plan:
     situation = Situation(
         cells=CELLS,
-        ues={"ue1": {"cell": "cell1"}},
+        ues={"ue1": {"cell": cell}},
         me_hosts={"worker1": worker1 or host("serving"), "worker2": worker2 or host()},
         apps=["videoapp"],
     )
@@ -55,38 +57,88 @@ def decide(
 PREPARED = host("prepared", handoff="earlier")
 
 
+PREPARE, WHOLE, EXECUTE, NOTHING = (True, False), (True, True), (False, True), (False, False)
+
+
+# Figure 6 of the paper: one line for each way through it, with where the UE is when the message
+# comes. `steps` is (prepare, execute).
 @pytest.mark.parametrize(
-    ("status", "target", "move_ue", "prepare", "execute", "clean", "handoff"),
+    ("status", "cell", "target", "decision", "scenario", "steps", "move_ue"),
     [
-        (None, host(), True, True, True, (), "new"),
-        (None, PREPARED, True, True, True, (), "earlier"),
-        ("in_preparation", host(), False, True, False, (), "new"),
-        ("IN_PREPARATION", PREPARED, False, True, False, (), "earlier"),
-        ("IN_EXECUTION", PREPARED, True, False, True, (), "earlier"),
-        ("IN_EXECUTION", host(), True, True, True, (), "new"),
-        ("CANCELLED", PREPARED, False, False, False, ("worker2",), "earlier"),
-        ("REJECTED", PREPARED, False, False, False, ("worker2",), "earlier"),
-        ("CANCELLED", host(), False, False, False, (), "new"),
-        ("COMPLETED", PREPARED, False, False, False, (), "earlier"),
+        (None, "cell1", host(), "proactive", "proactive", WHOLE, True),
+        (None, "cell1", PREPARED, "continue", "proactive", WHOLE, True),
+        (None, "cell2", host(), "reactive", "reactive", EXECUTE, False),
+        (None, "cell2", PREPARED, "continue", "proactive", WHOLE, False),
+        ("in_preparation", "cell1", host(), "proactive", "proactive", PREPARE, False),
+        ("IN_PREPARATION", "cell1", PREPARED, "continue", "proactive", PREPARE, False),
+        ("IN_EXECUTION", "cell1", host(), "reactive", "reactive", EXECUTE, True),
+        ("IN_EXECUTION", "cell1", PREPARED, "continue", "proactive", EXECUTE, True),
+        ("IN_EXECUTION", "cell2", host(), "reactive", "reactive", EXECUTE, False),
+        ("COMPLETED", "cell2", host(), "reactive", "reactive", EXECUTE, False),
+        ("COMPLETED", "cell2", PREPARED, "continue", "proactive", EXECUTE, False),
+        ("CANCELLED", "cell1", PREPARED, "abort", "proactive", NOTHING, False),
+        ("REJECTED", "cell1", PREPARED, "abort", "proactive", NOTHING, False),
+        ("CANCELLED", "cell1", host(), "nothing", "proactive", NOTHING, False),
     ],
 )
-def test_the_message_decides(
+def test_the_message_and_what_is_prepared_decide(
     status: str | None,
+    cell: str,
     target: dict[str, Any],
+    decision: str,
+    scenario: str,
+    steps: tuple[bool, bool],
     move_ue: bool,
-    prepare: bool,
-    execute: bool,
-    clean: tuple[str, ...],
-    handoff: str,
 ) -> None:
-    decided = decide(status, worker2=target)
+    decided = decide(status, worker2=target, cell=cell)
     [relocation] = decided.relocations
     assert decided.move_ue == move_ue
-    assert (relocation.prepare, relocation.execute) == (prepare, execute)
-    assert relocation.clean == clean
-    assert relocation.handoff == handoff
+    assert (relocation.decision, relocation.scenario) == (decision, scenario)
+    assert (relocation.prepare, relocation.execute) == steps
+    assert relocation.clean == (("worker2",) if decision == "abort" else ())
+    assert relocation.handoff == ("earlier" if target is PREPARED else "new")
     assert (relocation.source, relocation.target) == ("worker1", "worker2")
-    assert "videoapp" in relocation.reason or "handoff" in relocation.reason
+    assert "videoapp" in relocation.reason
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "target", "decision", "steps"),
+    [
+        ("proactive", "IN_EXECUTION", host(), "proactive", WHOLE),
+        ("proactive", "IN_EXECUTION", PREPARED, "continue", EXECUTE),
+        ("proactive", "IN_PREPARATION", host(), "proactive", PREPARE),
+        ("reactive", None, host(), "reactive", EXECUTE),
+        ("reactive", "IN_EXECUTION", PREPARED, "reactive", EXECUTE),
+        ("reactive", "IN_PREPARATION", host(), "nothing", NOTHING),
+    ],
+)
+def test_a_policy_decides_in_place_of_the_message(
+    policy: str,
+    status: str | None,
+    target: dict[str, Any],
+    decision: str,
+    steps: tuple[bool, bool],
+) -> None:
+    [relocation] = decide(status, worker2=target, policy=policy).relocations
+    assert relocation.decision == decision
+    assert (relocation.prepare, relocation.execute) == steps
+
+
+def test_a_preparation_elsewhere_is_cleaned_up() -> None:
+    cells = {**CELLS, "cell3": {"me_host": "worker3"}}
+    situation = Situation(
+        cells=cells,
+        ues={"ue1": {"cell": "cell1"}},
+        me_hosts={"worker1": host("serving"), "worker2": PREPARED, "worker3": host()},
+        apps=["videoapp"],
+    )
+    [relocation] = plan(Message("ue1", "cell3"), situation, "new").relocations
+    assert (relocation.decision, relocation.clean) == ("proactive", ("worker2",))
+
+
+def test_a_ue_that_has_moved_comes_from_where_the_message_says() -> None:
+    decided = decide("completed", cell="cell2", source_cell="cell1")
+    assert (decided.source_cell, decided.target_cell) == ("cell1", "cell2")
 
 
 def test_an_app_at_its_target_stays() -> None:
@@ -107,7 +159,10 @@ def test_a_ue_in_its_target_cell_stays() -> None:
         ({"ue": "ue9"}, r"UE 'ue9' is not known \(known: ue1\)"),
         ({"target_cell": "cell9"}, r"cell 'cell9' is not known \(known: cell1, cell2\)"),
         ({"source_cell": "cell2"}, "it is in 'cell1'"),
+        ({"source_cell": "cell9"}, "cell 'cell9' is not known"),
         ({"status": "soon"}, "ho_status 'soon' is not one of"),
+        ({"status": "completed"}, "is completed, but it is in cell 'cell1', not in 'cell2'"),
+        ({"policy": "bold"}, "policy 'bold' is not one of adaptive, proactive, reactive"),
         ({"apps": ("other",)}, "App 'other' is not declared"),
         ({"apps": ("../x",)}, "not a DNS label"),
         ({"worker2": {"unreachable": True, "msg": "timed out"}}, "worker2 does not answer: timed"),
@@ -127,24 +182,59 @@ def test_a_handoff_may_go_on_under_its_own_lease() -> None:
     assert decide("in_execution", worker2=host("prepared", handoff="a", lease={"owner": "a"}))
 
 
+STATES = ["absent", "prepared", "serving", "relocating"]
+
+
 @given(
-    st.sampled_from([None, "in_preparation", "in_execution", "completed", "cancelled"]),
-    st.sampled_from(["absent", "prepared", "serving", "relocating"]),
-    st.sampled_from(["absent", "prepared", "serving", "relocating"]),
+    st.sampled_from([None, "in_preparation", "in_execution", "completed", "cancelled", "rejected"]),
+    st.sampled_from(["adaptive", "proactive", "reactive"]),
+    st.sampled_from(["cell1", "cell2"]),
+    st.sampled_from(["cell1", "cell2"]),
+    st.sampled_from(STATES),
+    st.sampled_from(STATES),
 )
-def test_nothing_is_executed_but_from_the_one_that_serves(
-    status: str | None, first: str, second: str
+def test_whatever_is_decided_is_safe_and_is_one_of_the_five(
+    status: str | None, policy: str, cell: str, target_cell: str, first: str, second: str
 ) -> None:
+    states = {"worker1": first, "worker2": second}
     try:
         decided = decide(
-            status, worker1=host(first, handoff="a"), worker2=host(second, handoff="a")
+            status,
+            worker1=host(first, handoff="a"),
+            worker2=host(second, handoff="a"),
+            cell=cell,
+            target_cell=target_cell,
+            policy=policy,
         )
     except RelocationError:
         return
     [relocation] = decided.relocations
-    states = {"worker1": first, "worker2": second}
-    if relocation.execute or relocation.prepare:
+    assert relocation.decision in DECISIONS
+    assert relocation.reason.endswith(".")
+    acts = relocation.prepare or relocation.execute
+    assert acts == (relocation.decision in ("proactive", "continue", "reactive"))
+    if acts:
         assert states[relocation.source] == "serving"
         assert relocation.source != relocation.target
     for cleaned in relocation.clean:
         assert states[cleaned] == "prepared"
+    # What is not announced cannot be prepared ahead, and what is only announced is not executed.
+    if relocation.decision == "reactive":
+        assert not relocation.prepare and relocation.execute
+        assert policy == "reactive" or states[relocation.target] != "prepared"
+    if status == "in_preparation":
+        assert not relocation.execute and not decided.move_ue
+    if status in ("cancelled", "rejected"):
+        assert not acts and not decided.move_ue
+
+
+@given(
+    st.sampled_from([None, "in_preparation", "in_execution", "cancelled"]),
+    st.sampled_from(["absent", "prepared"]),
+)
+def test_the_same_message_in_the_same_situation_is_decided_alike(
+    status: str | None, second: str
+) -> None:
+    assert decide(status, worker2=host(second, handoff="a")) == decide(
+        status, worker2=host(second, handoff="a")
+    )

@@ -1,0 +1,153 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_commit
+short_description: Commit an app's instance and push it to the repository
+version_added: 0.1.0
+author:
+  - The mec.relocation authors (@mec-relocation)
+description:
+  - Makes an image of what the instance on this ME host has changed above its base image, and has it
+    in the repository. Only the container layer crosses. The base layers are there.
+  - The instance goes on. A commit is a first one, whose rest M(mec.relocation.app_relocate) sends
+    within the cutover of a re-active relocation.
+  - What was pushed of the instance before is not sent again. Where nothing has changed since,
+    nothing is pushed.
+  - The image carries none of the app's environment. It has the tag C(relocation-<app>) in the
+    repository until the next commit.
+extends_documentation_fragment:
+  - mec.relocation.attributes
+  - mec.relocation.attributes.changes
+  - mec.relocation.relocation.host
+options:
+  app:
+    description: The name of the app, a DNS label. It has to serve here.
+    type: str
+    required: true
+  handoff:
+    description:
+      - The id of the handoff that this step belongs to.
+      - It owns the lease of the app. A step of another handoff is refused while the lease lasts.
+    type: str
+    required: true
+  plain:
+    description:
+      - Commit and push with the engine, as the paper does, instead of reading the container layer
+        where the engine keeps it.
+      - An engine whose storage is not overlay2 commits in this way in any case.
+    type: bool
+    default: false
+  at_s:
+    description:
+      - When the step began, in seconds since the handoff message, for the relocation record.
+    type: float
+    default: 0.0
+"""
+
+EXAMPLES = r"""
+- name: Commit the video service while it serves
+  mec.relocation.container_commit:
+    app: videoapp
+    handoff: 20260102T030405-1f2e3d4c
+  register: commit
+
+- name: Have it on the target
+  mec.relocation.image_sync:
+    image: "{{ commit.image }}"
+  delegate_to: worker2
+"""
+
+RETURN = r"""
+image:
+  description: The image in the repository, by its digest. In check mode, the one committed last.
+  returned: success
+  type: str
+  sample: videoapp@sha256:0b5a2e6b2a0e5a4b1c1a3e0e6a7c3fbd2d9f3a8b7e0c8d9a6b5c4d3e2f1a0b9c
+image_id:
+  description: The digest of its config, by which an engine knows it.
+  returned: success
+  type: str
+layer_bytes:
+  description: The size of the files that are new or have changed, uncompressed.
+  returned: success
+  type: int
+bytes:
+  description: What was sent to the repository, compressed.
+  returned: success
+  type: int
+duration_s:
+  description: How long it took, in seconds.
+  returned: success
+  type: float
+phase:
+  description: The commit as a phase of the relocation record.
+  returned: success
+  type: dict
+ansible_facts:
+  description: The same, as C(mec_relocation.container_commit).
+  returned: success
+  type: dict
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.relocation import commit
+
+
+def main() -> None:
+    """Commit and push."""
+    module = AnsibleModule(
+        argument_spec={
+            "app": {"type": "str", "required": True},
+            "handoff": {"type": "str", "required": True},
+            "plain": {"type": "bool", "default": False},
+            "at_s": {"type": "float", "default": 0.0},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    begin_s = time.monotonic()
+    try:
+        done, sent_bytes = commit(
+            HostConfig.load(),
+            params["app"],
+            params["handoff"],
+            plain=params["plain"],
+            check=module.check_mode,
+        )
+    except RelocationError as error:
+        module.fail_json(msg=str(error))
+    duration_s = round(time.monotonic() - begin_s, 6)
+    facts = {
+        "image": done.image,
+        "image_id": done.image_id,
+        "layer_bytes": done.layer_bytes,
+        "bytes": sent_bytes,
+        "duration_s": duration_s,
+        "phase": {
+            "name": "container_commit",
+            "start_s": params["at_s"],
+            "duration_s": duration_s,
+            "bytes": sent_bytes,
+        },
+    }
+    module.exit_json(
+        changed=done.changed,
+        diff={"prepared": f"push {done.layer_bytes} bytes of {params['app']}\n"}
+        if done.changed
+        else {},
+        ansible_facts={"mec_relocation": {"container_commit": facts}},
+        **facts,
+    )
+
+
+if __name__ == "__main__":
+    main()
