@@ -52,6 +52,9 @@ from ansible_collections.mec.relocation.plugins import module_utils
 # Imported for what it brings along: the whole library is sent with this module.
 from ansible_collections.mec.relocation.plugins.module_utils import agent as _agent  # noqa: F401
 from ansible_collections.mec.relocation.plugins.module_utils import (
+    local_facts as _local_facts,  # noqa: F401
+)
+from ansible_collections.mec.relocation.plugins.module_utils import (
     rsync_server as _rsync_server,  # noqa: F401
 )
 from ansible_collections.mec.relocation.plugins.module_utils.state import write_durably

@@ -10,6 +10,7 @@ import base64
 import datetime
 import hashlib
 import http.server
+import io
 import ipaddress
 import json
 import ssl
@@ -54,6 +55,7 @@ class Repository:
     realm: str = ""
     documents: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
+    refuses: tuple[int, str] | None = None
     logins: list[str] = field(default_factory=list)
 
     def put(self, name: str, kind: str, document: Any, *tags: str, media_type: str = DOCKER) -> str:
@@ -88,6 +90,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
+
+    def take(self, path: str, query: dict[str, list[str]]) -> None:
+        """What is pushed: an upload is begun, then a blob or a manifest is kept."""
+        if self.repository.refuses is not None:
+            status, why = self.repository.refuses
+            return self.answer(status, json.dumps({"errors": [{"message": why}]}).encode())
+        if self.command == "POST":
+            return self.answer(202, headers={"Location": f"{path}1?_state=x"})
+        if "/uploads/" in path:
+            assert query["_state"] == ["x"]
+            [digest] = query["digest"]
+            assert digest == digest_of(self.content)
+            path = path.partition("/uploads/")[0] + f"/{digest}"
+        content_type = self.headers["Content-Type"]
+        self.repository.documents[path] = (self.content, content_type)
+        by_digest = f"{path.rpartition('/')[0]}/{digest_of(self.content)}"
+        self.repository.documents[by_digest] = (self.content, content_type)
+        return self.answer(201)
+
     def do_GET(self) -> None:
         url, login = urlsplit(self.path), self.headers.get("Authorization", "")
         basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -104,6 +131,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(
                 401, headers={"WWW-Authenticate": f"{self.repository.scheme} {challenge}"}
             )
+        if self.command in ("POST", "PUT"):
+            return self.take(url.path, parse_qs(url.query))
         if url.path not in self.repository.documents:
             return self.answer(500 if url.path.endswith("/broken") else 404)
         content, media_type = self.repository.documents[url.path]
@@ -119,7 +148,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(content)
 
 
@@ -371,3 +400,37 @@ def test_what_is_taken_is_safe_in_a_path(text: str) -> None:
     assert str(image) == text
     for part in (*image.name.split("/"), image.reference):
         assert part and not part.startswith(".") and "/" not in part
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "Bearer"])
+@pytest.mark.parametrize("content", [b"a layer", b""])
+def test_a_blob_is_sent_once(repository: Repository, scheme: str, content: bytes) -> None:
+    repository.scheme = scheme
+    registry = repository.registry()
+    assert registry.push_blob(IMAGE, digest_of(content), io.BytesIO(content)) == len(content)
+    assert repository.documents[f"/v2/a/blobs/{digest_of(content)}"][0] == content
+    assert registry.push_blob(IMAGE, digest_of(content), io.BytesIO(content)) == 0
+
+
+def test_a_manifest_is_pushed_and_found_by_its_digest(repository: Repository) -> None:
+    repository.put_image("a", "1")
+    registry = repository.registry()
+    manifest = registry.manifest(IMAGE)
+    digest = registry.push_manifest(ImageReference("a", tag="2"), manifest.document)
+    found = ImageReference("a", digest=digest)
+    assert registry.has_manifest(found)
+    assert registry.manifest(found).layers == manifest.layers
+    assert not registry.has_manifest(ImageReference("a", digest=f"sha256:{0:064x}"))
+
+
+def test_a_push_that_is_refused_says_why(repository: Repository) -> None:
+    repository.refuses = (500, "no space left on device")
+    with pytest.raises(RelocationError, match=r"answered 500 .* for a:1: no space left on device"):
+        repository.registry().push_blob(IMAGE, digest_of(b"x"), io.BytesIO(b"x"))
+    with pytest.raises(RelocationError, match="to keep its manifest"):
+        repository.registry().push_manifest(IMAGE, {"mediaType": DOCKER})
+
+
+def test_a_wrong_password_is_named_when_pushing(repository: Repository) -> None:
+    with pytest.raises(RelocationError, match="refuses user 'mec'"):
+        repository.registry("wrong").push_blob(IMAGE, digest_of(b"x"), io.BytesIO(b"x"))
