@@ -10,17 +10,17 @@ PYTHON := $(or $(PYTHON),$(shell command -v python3))
 VENV := .venv
 # Ansible and what it starts look for each other on the path.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-export PYTHONPATH := $(CURDIR)/apps/ue
+export PYTHONPATH := $(CURDIR)/apps/ue:$(CURDIR)/benchmarks
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 STATE := $(or $(MEC_STATE),.mec)
 LOGS := $(STATE)/logs
 
 UNIT_TESTS := $(wildcard collections/ansible_collections/mec/relocation/tests/unit \
-	apps/*/tests apps/ue/*/tests tests/unit)
+	apps/*/tests apps/ue/*/tests benchmarks/*/tests tests/unit)
 TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 
 ##@ Use
-.PHONY: help up demo handoffs down clean
+.PHONY: help up demo handoffs report down clean
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ demo: testbed ## Watch a video on the UE while it hands off to the other cell
 
 handoffs: testbed ## Hand off 20 times under load, and summarise
 	@benchmarks/handoffs.py
+
+report: venv ## Report a results folder (RUN=its name, default: the newest) with tables and plots
+	@python -m mec_report results/$(or $(RUN),latest)
 
 down: ## Take the testbed down; images, keys and results stay
 	@rm -f $(STATE)/up

@@ -117,7 +117,7 @@ def main() -> None:
             )
     lines = (folder / "relocations.jsonl").read_text().splitlines()
     result = summary([json.loads(line) for line in lines], viewer)
-    (folder / "summary.json").write_text(json.dumps(result, indent=2) + "\n")
+    (folder / "handoffs.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
     print(f"records, samples and summary: results/{run}/")
     lost = viewer.get("lost", True) or viewer.get("went_back", 1)
