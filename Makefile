@@ -15,12 +15,15 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 STATE := $(or $(MEC_STATE),.mec)
 LOGS := $(STATE)/logs
 
+REPETITIONS ?= 5
+TRACE ?= benchmarks/traces/commute.csv
+
 UNIT_TESTS := $(wildcard collections/ansible_collections/mec/relocation/tests/unit \
 	apps/*/tests apps/ue/*/tests benchmarks/*/tests tests/unit)
 TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 
 ##@ Use
-.PHONY: help up demo handoffs report down clean
+.PHONY: help up demo handoffs evaluate replay report down clean
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +38,15 @@ demo: testbed ## Watch a video on the UE while it hands off to the other cell
 
 handoffs: testbed ## Hand off 20 times under load, and summarise
 	@benchmarks/handoffs.py
+
+# The selective callback prints nothing but what a reader wants to know.
+SELECTIVE := ANSIBLE_STDOUT_CALLBACK=community.general.selective ansible-playbook
+
+evaluate: testbed ## Repeat the paper's experiment, and report (REPETITIONS=5)
+	@$(SELECTIVE) playbooks/evaluate.yml -e repetitions=$(REPETITIONS)
+
+replay: testbed ## Replay a trace of handoffs with each policy, and report (TRACE=a file)
+	@$(SELECTIVE) playbooks/replay.yml -e trace=$(abspath $(TRACE))
 
 report: venv ## Report a results folder (RUN=its name, default: the newest) with tables and plots
 	@python -m mec_report results/$(or $(RUN),latest)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+# A position is saved every 2 s; what comes on top is the time that a page takes to open.
+SAVED_WITHIN_S = 4.0
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -63,3 +66,13 @@ def summarize(samples: Sequence[Sample]) -> Watched:
         paused=any(sample.paused for sample in samples),
         least_buffered_s=round(min(sample.buffered_s for sample in samples), 3),
     )
+
+
+def watch_time_kept(watched: Watched, reopened_at_s: float | None) -> bool:
+    """Whether the video never went back, and goes on where it was when its page is opened again.
+
+    reopened_at_s: the position with which the page opened; None when the video did not come.
+    """
+    if watched.went_back or reopened_at_s is None:
+        return False
+    return abs(reopened_at_s - watched.position_end_s) <= SAVED_WITHIN_S

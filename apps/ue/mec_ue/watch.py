@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -29,12 +29,14 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from .samples import Sample, Watched, summarize
+from .background import Background
+from .samples import Sample, Watched, summarize, watch_time_kept
 from .testbed import TestbedError, Ue, find_ue
 
 DESKTOP = ViewportSize(width=1440, height=900)
 PHONE = ViewportSize(width=390, height=844)
 START_TIMEOUT_S = 20.0
+REOPEN_TIMEOUT_S = 10.0
 SAMPLE_INTERVAL_S = 0.1
 # What a handoff takes and more: the video must not end while it is watched.
 ROOM_S = 90.0
@@ -127,6 +129,9 @@ class Viewer:
         # How often the viewer was asked to sign in again.
         self.signed_out = 0
         self._signed_in = False
+        # Whether the page was opened again, and with which position (None: the video did not come).
+        self._reopened = False
+        self._reopened_at_s: float | None = None
         self._context = browser.new_context(viewport=viewport, color_scheme="dark")
         self.page: Page = self._context.new_page()
         self.page.on("console", self._on_console)
@@ -183,12 +188,28 @@ class Viewer:
         taken = self.page.evaluate("() => window.takeSamples ? takeSamples() : []")
         self.samples += [Sample(*sample) for sample in taken]
 
-    def watch_for(self, duration_s: float) -> None:
-        """Go on watching for a while."""
+    def watch_for(self, duration_s: float, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Go on watching for a while, at most as long as it is wanted."""
         deadline_s = time.monotonic() + duration_s
-        while (left_s := deadline_s - time.monotonic()) > 0:
+        while (left_s := deadline_s - time.monotonic()) > 0 and wanted():
             self.page.wait_for_timeout(min(left_s, 0.5) * 1000)
             self.look()
+
+    def reopen(self) -> float | None:
+        """Open the page anew, as somebody who comes back; returns the position that it opens with.
+
+        None when the video does not come: the session is lost, or nothing serves.
+        """
+        self._reopened = True
+        self.page.reload()
+        deadline_s = time.monotonic() + REOPEN_TIMEOUT_S
+        while self._reopened_at_s is None and not self.signed_out:
+            if time.monotonic() > deadline_s:
+                break
+            self.page.wait_for_timeout(100)
+            # What the page has before the video runs is not yet the position that was kept.
+            self._reopened_at_s = self._position_s() or None
+        return self._reopened_at_s
 
     def served_by(self) -> str:
         """The instance that answered last, as the page shows it."""
@@ -204,9 +225,17 @@ class Viewer:
         return summarize(self.samples)
 
     def report(self) -> dict[str, Any]:
-        """All of it, for a file: summary, errors, samples."""
+        """All of it, for a file: summary, errors, samples, and what a reopened page had kept."""
+        watched = self.summary()
+        came = self._reopened_at_s is not None
+        kept = {
+            "reopened_at_s": self._reopened_at_s,
+            "session_kept": came and self.signed_out == 0,
+            "watch_time_kept": watch_time_kept(watched, self._reopened_at_s),
+        }
         return {
-            **asdict(self.summary()),
+            **asdict(watched),
+            **(kept if self._reopened else {}),
             "signed_out": self.signed_out,
             "errors": self.errors,
             "interval_s": SAMPLE_INTERVAL_S,
@@ -247,28 +276,55 @@ class Viewer:
             self.signed_out += 1
 
 
-def main() -> None:
-    """Watch for a while and print what was seen as JSON."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command's options."""
     parser = argparse.ArgumentParser(prog="python -m mec_ue.watch", description=main.__doc__)
     parser.add_argument("--ue", default="ue1", help="a UE of the inventory (default: ue1)")
     parser.add_argument("--app", default="videoapp", help="the app's name (default: videoapp)")
     parser.add_argument("--title", default="Aurora", help="the video to watch (default: Aurora)")
-    parser.add_argument("--duration-s", type=float, default=20.0, help="how long (default: 20)")
+    parser.add_argument(
+        "--duration-s", type=float, default=20.0, help="how long, at most (default: 20)"
+    )
     parser.add_argument("--screenshot", type=Path, help="where to keep a picture of the end")
-    options = parser.parse_args()
+    parser.add_argument("--report", type=Path, help="where to write the JSON instead of printing")
+    parser.add_argument(
+        "--ready", type=Path, help="a file that is there while the video is watched"
+    )
+    parser.add_argument("--while", type=Path, dest="goes_on", help="watch until this file is gone")
+    return parser.parse_args(arguments)
+
+
+def watch(options: argparse.Namespace, background: Background) -> dict[str, Any]:
+    """Watch as the options say, open the page once more, and return what was seen."""
+    ue = find_ue(options.ue)
+    password = ue.secret(f"{options.app}_password")
+    with (
+        browser_on(ue) as browser,
+        Viewer(browser, f"https://{options.app}.{ue.domain}") as viewer,
+    ):
+        viewer.sign_in("viewer", password)
+        viewer.play(options.title)
+        viewer.watch()
+        background.begun()
+        viewer.watch_for(options.duration_s, background.wanted)
+        if options.screenshot:
+            viewer.screenshot(options.screenshot)
+        viewer.reopen()
+        return viewer.report()
+
+
+def main() -> None:
+    """Watch for a while and print what was seen as JSON."""
+    options = parse()
+    background = Background(options.ready, options.goes_on)
     try:
-        ue = find_ue(options.ue)
-        password = ue.secret(f"{options.app}_password")
-        url = f"https://{options.app}.{ue.domain}"
-        with browser_on(ue) as browser, Viewer(browser, url) as viewer:
-            viewer.sign_in("viewer", password)
-            viewer.play(options.title)
-            viewer.watch()
-            viewer.watch_for(options.duration_s)
-            if options.screenshot:
-                viewer.screenshot(options.screenshot)
-            print(json.dumps(viewer.report(), indent=1))
-    except (TestbedError, Error) as error:
+        with background.told():
+            report = json.dumps(watch(options, background), indent=1) + "\n"
+            if options.report:
+                options.report.write_text(report, encoding="utf-8")
+            else:
+                sys.stdout.write(report)
+    except (TestbedError, Error, OSError, ValueError) as error:
         sys.exit(f"watch: {error}")
 
 

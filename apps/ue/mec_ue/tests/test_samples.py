@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mec_ue.samples import Sample, summarize
+from mec_ue.samples import SAVED_WITHIN_S, Sample, summarize, watch_time_kept
 
 
 def samples(*positions_s: float, paused: bool = False) -> list[Sample]:
@@ -48,6 +48,26 @@ def test_a_pause_is_no_stall() -> None:
 def test_nothing_watched_is_an_error_and_no_success(seen: list[Sample]) -> None:
     with pytest.raises(ValueError, match="nothing was watched"):
         summarize(seen)
+
+
+@pytest.mark.parametrize(
+    ("reopened_at_s", "kept"),
+    [
+        (3.2, True),
+        (3.2 - SAVED_WITHIN_S + 0.01, True),
+        (3.2 + SAVED_WITHIN_S + 0.01, False),
+        (-1.0, False),
+        (None, False),
+    ],
+)
+def test_the_watch_time_is_kept_where_the_video_goes_on(
+    reopened_at_s: float | None, kept: bool
+) -> None:
+    assert watch_time_kept(summarize(samples(3.0, 3.1, 3.2)), reopened_at_s) is kept
+
+
+def test_the_watch_time_of_a_video_that_went_back_is_not_kept() -> None:
+    assert not watch_time_kept(summarize(samples(3.0, 2.9, 3.2)), 3.2)
 
 
 @given(st.lists(st.floats(0, 0.5), min_size=1, max_size=100))
