@@ -20,6 +20,8 @@ from .test_radicale import writing
 pytestmark = pytest.mark.testbed
 
 LAYER_BYTES = 3_000_000
+ME_HOST_CELL = {host: cell for cell, host in ME_HOST_OF.items()}
+STATUS = "curl --silent --output /dev/null --write-out '%{http_code}'"
 # Written where no volume is: it lives in the container layer alone.
 IN_THE_LAYER = "/tmp/videoapp/kept"  # noqa: S108 - in the instance, not here
 INSTANCE = "docker ps --quiet --filter label=relocation.mec.app={}"
@@ -31,14 +33,24 @@ VIDEOS = "curl --silent --fail --cookie /run/cookies https://videoapp.mec.test/a
 
 @pytest.fixture
 def hosts(testbed: Testbed) -> tuple[str, str]:
-    """Source and target of the video service, with its image on the target."""
-    where = testbed.where("videoapp")
-    source = next(host for host, state in where.items() if state == "serving")
-    target = next(host for host in where if host != source)
-    cell = next(cell for cell, host in ME_HOST_OF.items() if host == source)
-    testbed.module("ue1", "mec.relocation.ue_cell", cell=cell)
+    """Source and target of the video service, which runs its own image, as does the target."""
+    if not runs_its_own_image(testbed):
+        testbed.handoff(OTHER_CELL[testbed.cell("ue1")])
+    source = serving(testbed)
+    target = next(host for host in ME_HOST_OF.values() if host != source)
+    testbed.module("ue1", "mec.relocation.ue_cell", cell=ME_HOST_CELL[source])
     testbed.module(target, "mec.relocation.image_sync", image="videoapp:1.0")
     return source, target
+
+
+def serving(testbed: Testbed, app: str = "videoapp") -> str:
+    return next(host for host, state in testbed.where(app).items() if state == "serving")
+
+
+def runs_its_own_image(testbed: Testbed) -> bool:
+    info = testbed.module(serving(testbed), "mec.relocation.app_info")
+    instance = info["apps"]["videoapp"]["instance"]
+    return bool(instance["image_id"] == instance["base_image_id"])
 
 
 def inside(testbed: Testbed, host: str, command: str, app: str = "videoapp") -> str:
@@ -126,6 +138,7 @@ def test_a_second_commit_with_nothing_changed_pushes_nothing(
 ) -> None:
     for plain in (False, True):
         arguments = {"app": "videoapp", "handoff": "commits", "plain": plain}
+        grow_the_layer(testbed, hosts[0])
         first = testbed.module(hosts[0], "mec.relocation.container_commit", **arguments)
         second = testbed.module(hosts[0], "mec.relocation.container_commit", **arguments)
         assert first["changed"] and first["bytes"] > 0
@@ -147,8 +160,10 @@ def test_no_secret_of_the_app_is_in_the_image(testbed: Testbed, hosts: tuple[str
 
 
 def test_radicale_loses_no_write(testbed: Testbed, radicale: str) -> None:
+    begin = ME_HOST_CELL[serving(testbed, "radicale")]
+    testbed.module("ue1", "mec.relocation.ue_cell", cell=begin)
+    cell = OTHER_CELL[begin]
     with writing(testbed, radicale) as found:
-        cell = OTHER_CELL[testbed.cell("ue1")]
         testbed.playbook(
             "handoff",
             *("-e", "@examples/radicale.yml", "-e", "ue=ue1", "-e", f"target_cell={cell}"),
@@ -248,10 +263,6 @@ def test_trouble_with_the_repository_leaves_the_source_serving(
     assert testbed.on(target, "docker ps --all --quiet") == ""
     assert inside(testbed, source, f"ls {IN_THE_LAYER}")
     inside(testbed, source, f"rm {IN_THE_LAYER}")
-
-
-ME_HOST_CELL = {host: cell for cell, host in ME_HOST_OF.items()}
-STATUS = "curl --silent --output /dev/null --write-out '%{http_code}'"
 
 
 def free(testbed: Testbed, host: str) -> bool:

@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
@@ -29,9 +29,9 @@ from . import container_layer
 from .app import App
 from .config import HostConfig
 from .errors import RelocationError
-from .image import ImageStore
+from .image import ImageStore, LocalImage
 from .platform import Instance, Platform
-from .registry import Credentials, ImageReference, Manifest, Registry
+from .registry import Credentials, ImageReference, Registry
 from .state import AppState, write_durably
 
 # Layers above the base image; one more commit makes them one again.
@@ -40,8 +40,9 @@ _MAX_LAYERS = 8
 _ENGINE_MAX_LAYERS = 120
 _SPOOL_BYTES = 1024 * 1024
 _SPOOL_DIRECTORY = "/var/tmp"  # noqa: S108 - tempfile makes unguessable names in it
+_OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _LAYER_TYPES = {
-    "application/vnd.oci.image.manifest.v1+json": "application/vnd.oci.image.layer.v1.tar+gzip",
+    _OCI_MANIFEST: "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.docker.distribution.manifest.v2+json": (
         "application/vnd.docker.image.rootfs.diff.tar.gzip"
     ),
@@ -99,6 +100,55 @@ def committer(
     return LayerCommit(config, app, instance, folders, registry)
 
 
+class Base:
+    """The app's image in the repository, and the images that extend it by layers."""
+
+    def __init__(self, registry: Registry, app: App, instance: Instance) -> None:
+        self._app = app
+        image = ImageReference.parse(app.image)
+        self.manifest = registry.manifest(image)
+        if self.manifest.config_digest != instance.base_image_id:
+            raise RelocationError(
+                f"{app.image} in the repository is not the image that {instance.name} runs "
+                f"({instance.base_image_id[:19]}).",
+                "Push that image again, or deploy the app anew.",
+            )
+        self._config = registry.config(image, self.manifest)
+
+    def config(self, diff_ids: Sequence[str]) -> bytes:
+        """The config of the image with these layers on top; nothing in it depends on the time.
+
+        It has nothing of the container's own config, whose environment has secrets.
+        """
+        config = {**self._config, "rootfs": dict(self._config["rootfs"])}
+        config["rootfs"]["diff_ids"] = [*config["rootfs"]["diff_ids"], *diff_ids]
+        if "history" in config:
+            created_by = f"mec.relocation: container layer of {self._app.name}"
+            added = [{"created_by": created_by} for _layer in diff_ids]
+            config["history"] = [*config["history"], *added]
+        return json.dumps(config, separators=(",", ":"), sort_keys=True).encode()
+
+    def extended(self, layers: Sequence[Mapping[str, Any]], config: bytes) -> dict[str, Any]:
+        """The manifest of the image with these layers on top."""
+        document = self.manifest.document
+        kind = str(document.get("mediaType") or _OCI_MANIFEST)
+        if kind not in _LAYER_TYPES:
+            raise RelocationError(
+                f"The manifest of {self._app.image} is of a kind that cannot be extended: {kind}.",
+                "Push the image in the format of Docker or of the OCI.",
+            )
+        added = [
+            {"mediaType": _LAYER_TYPES[kind], "size": layer["size"], "digest": layer["digest"]}
+            for layer in layers
+        ]
+        return {
+            **document,
+            "mediaType": kind,
+            "config": {**document["config"], "digest": _digest(config), "size": len(config)},
+            "layers": [*document["layers"], *added],
+        }
+
+
 class LayerCommit:
     """Commits by reading the container layer's folders.
 
@@ -118,13 +168,12 @@ class LayerCommit:
         self._instance = instance
         self._folders = folders
         self._registry = registry
-        self._base = ImageReference.parse(app.image)
-        self._tag = ImageReference(self._base.name, tag=f"relocation-{app.name}")
+        name = ImageReference.parse(app.image).name
+        self._tag = ImageReference(name, tag=f"relocation-{app.name}")
         self._path = AppState(config.state_dir, app.name).folder / "commit.json"
         self._before: dict[str, Any] | None = None
-        self._document: dict[str, Any] = {}
-        self._config: dict[str, Any] = {}
-        self._media_type = ""
+        self._extends: Base
+        self._opened = False
         self._pending: dict[str, Any] = {}
         self._files: list[tuple[container_layer.LayerFile, IO[bytes]]] = []
 
@@ -152,8 +201,7 @@ class LayerCommit:
             "layers": layers,
             "index": container_layer.index(entries),
         }
-        config = self._image_config(layers)
-        image_id = _digest(config)
+        image_id = _digest(self._extends.config([layer["diff_id"] for layer in layers]))
         changed = self._before is None or self._before["image_id"] != image_id
         self._pending["image_id"] = image_id
         return Commit(str(self._tag), image_id, what.size_bytes, changed)
@@ -167,41 +215,27 @@ class LayerCommit:
             content.close()
         self._files.clear()
         layers = self._pending["layers"]
-        config = self._image_config(layers)
+        config = self._extends.config([layer["diff_id"] for layer in layers])
         with _spool() as content:
             content.write(config)
             self._registry.push_blob(self._tag, commit.image_id, content)
-        digest = self._registry.push_manifest(self._tag, self._manifest(layers, config))
-        image = ImageReference(self._base.name, digest=digest)
+        document = self._extends.extended(layers, config)
+        digest, is_new = self._registry.push_manifest(self._tag, document)
+        image = ImageReference(self._tag.name, digest=digest)
         self._before = {**self._pending, "image": str(image)}
         write_durably(self._path, json.dumps(self._before, separators=(",", ":")) + "\n")
         self._pending = {}
-        return Commit(str(image), commit.image_id, commit.layer_bytes, commit.changed), sent_bytes
+        return Commit(str(image), commit.image_id, commit.layer_bytes, is_new), sent_bytes
 
     def _open(self) -> None:
         """Ask the repository for the base image, and read what was pushed before, once."""
-        if self._document:
+        if self._opened:
             return
         # What programs wrote into mapped files gets its time stamp when it is written back.
         os.sync()
-        manifest = self._base_manifest()
-        self._document = dict(manifest.document)
-        self._config = self._registry.config(self._base, manifest)
-        self._media_type = str(
-            self._document.get("mediaType") or "application/vnd.oci.image.manifest.v1+json"
-        )
-        self._document["mediaType"] = self._media_type
+        self._extends = Base(self._registry, self._app, self._instance)
         self._before = self._read()
-
-    def _base_manifest(self) -> Manifest:
-        manifest = self._registry.manifest(self._base)
-        if manifest.config_digest != self._instance.base_image_id:
-            raise RelocationError(
-                f"{self._app.image} in the repository is not the image that {self._instance.name} "
-                f"runs ({self._instance.base_image_id[:19]}).",
-                "Push that image again, or deploy the app anew.",
-            )
-        return manifest
+        self._opened = True
 
     def _read(self) -> dict[str, Any] | None:
         """What was pushed of this very instance, as long as the repository has it."""
@@ -245,33 +279,6 @@ class LayerCommit:
             content.close()
             raise
 
-    def _image_config(self, layers: list[dict[str, Any]]) -> bytes:
-        """The base image's config with the layers on top; nothing in it depends on the time."""
-        config = json.loads(json.dumps(self._config))
-        config["rootfs"]["diff_ids"] += [layer["diff_id"] for layer in layers]
-        if "history" in config:
-            created_by = f"mec.relocation: container layer of {self._app.name}"
-            config["history"] += [{"created_by": created_by} for _layer in layers]
-        return json.dumps(config, separators=(",", ":"), sort_keys=True).encode()
-
-    def _manifest(self, layers: list[dict[str, Any]], config: bytes) -> dict[str, Any]:
-        kind = _LAYER_TYPES.get(self._media_type)
-        if kind is None:
-            raise RelocationError(
-                f"The manifest of {self._app.image} is of a kind that cannot be extended: "
-                f"{self._media_type}.",
-                "Push the image in the format of Docker or of the OCI.",
-            )
-        return {
-            **self._document,
-            "config": {**self._document["config"], "digest": _digest(config), "size": len(config)},
-            "layers": self._document["layers"]
-            + [
-                {"mediaType": kind, "size": layer["size"], "digest": layer["digest"]}
-                for layer in layers
-            ],
-        }
-
 
 class EngineCommit:
     """Commits and pushes through the engine."""
@@ -290,22 +297,28 @@ class EngineCommit:
         self._login = login
         name = ImageReference.parse(app.image).name
         self._image = ImageReference(name, tag=f"relocation-{app.name}")
-        self._name = f"{config.repository.name}/{name}"
+        self._name = f"{config.repository.name}/{self._image}"
         self._registry = Registry(config.repository.url, config.repository.ca, login)
         self._path = AppState(config.state_dir, app.name).folder / "commit.json"
 
     def estimate(self) -> Commit:
         # The engine compares layers only by making one.
         made = self.commit()
-        self._store.remove(f"{self._name}:{self._image.tag}")
+        if made.changed:
+            self._store.remove(self._name)
         return made
 
     def commit(self) -> Commit:
-        made = self._store.commit(
-            self._instance.name, self._name, str(self._image.tag), self._app.secrets
-        )
+        made = self._store.commit(self._instance.name)
+        try:
+            return self._named(made)
+        finally:
+            # It has the container's environment in its config, so it does not get any further.
+            self._store.remove(made.image_id)
+
+    def _named(self, made: LocalImage) -> Commit:
+        """The commit under its name, with a config of its own; none where nothing has changed."""
         if len(made.diff_ids) > _ENGINE_MAX_LAYERS:
-            self._store.remove(f"{self._name}:{self._image.tag}")
             raise RelocationError(
                 f"The image of {self._instance.name} has {len(made.diff_ids)} layers already: the "
                 "engine cannot mount many more.",
@@ -313,21 +326,24 @@ class EngineCommit:
             )
         before = self._before()
         if before is not None and before["diff_ids"] == list(made.diff_ids):
-            self._store.remove(f"{self._name}:{self._image.tag}")
             return Commit(before["image"], before["image_id"], 0, changed=False)
+        base = Base(self._registry, self._app, self._instance)
+        config = base.config(made.diff_ids[len(base.manifest.layers) :])
+        self._store.compose(self._name, config)
         size_bytes = self._store.top_layer_bytes(made.image_id)
-        return Commit(str(self._image), made.image_id, size_bytes, changed=True)
+        return Commit(str(self._image), _digest(config), size_bytes, changed=True)
 
     def push(self, commit: Commit) -> tuple[Commit, int]:
         if not commit.changed:
             return commit, 0
         try:
-            digest, sent = self._store.push(self._name, str(self._image.tag), self._login)
+            repository, _, tag = self._name.rpartition(":")
+            digest, sent = self._store.push(repository, tag, self._login)
             made = self._store.find(commit.image_id)
             diff_ids = () if made is None else made.diff_ids
         finally:
             # The target runs it; here it would only take room.
-            self._store.remove(f"{self._name}:{self._image.tag}")
+            self._store.remove(self._name)
         image = ImageReference(self._image.name, digest=digest)
         layers = self._registry.manifest(image).layers
         sent_bytes = sum(

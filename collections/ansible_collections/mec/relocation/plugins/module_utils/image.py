@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import re
 import shutil
 import tarfile
@@ -130,28 +131,17 @@ class ImageStore:
         with _errors(f"Cannot remove image {name}"), contextlib.suppress(ImageNotFound):
             self._engine.remove_image(name)
 
-    def commit(self, container: str, name: str, tag: str, hidden: Collection[str]) -> LocalImage:
-        """Make an image of a container as it is, under a name.
+    def commit(self, container: str) -> LocalImage:
+        """Make an image of a container as it is; it has no name.
 
         The container is not paused: one that stands still already would go on afterwards.
-
-        Args:
-            container: its name.
-            name, tag: of the image.
-            hidden: environment variables whose values the image must not carry.
         """
         engine = self._engine
         with _errors(f"Cannot commit {container}"):
             # The SDK's own method does not know `pause` in all versions.
             answer = engine.post(
                 f"{engine.base_url}/v{engine.api_version}/commit",
-                params={
-                    "container": container,
-                    "repo": name,
-                    "tag": tag,
-                    "pause": "0",
-                    "changes": [f'ENV {variable}=""' for variable in sorted(hidden)],
-                },
+                params={"container": container, "pause": "0"},
                 timeout=_ENGINE_TIMEOUT_S,
             )
             if answer.status_code != 201:
@@ -160,6 +150,21 @@ class ImageStore:
         if image is None:
             raise RelocationError(f"The image that was made of {container} is gone.")
         return image
+
+    def compose(self, name: str, config: bytes) -> None:
+        """Make an image of layers that are all here, under a name, with a config of its own."""
+        layers = json.loads(config)["rootfs"]["diff_ids"]
+        manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": layers}]
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as out:
+            for file, content in (
+                ("config.json", config),
+                ("manifest.json", json.dumps(manifest).encode()),
+            ):
+                member = tarfile.TarInfo(file)
+                member.size = len(content)
+                out.addfile(member, io.BytesIO(content))
+        self.load(iter([archive.getvalue()]))
 
     def push(self, name: str, tag: str, credentials: Credentials | None) -> tuple[str, set[str]]:
         """Push `name:tag`; return its manifest's digest, and the ids of the layers that were sent.

@@ -246,13 +246,15 @@ class Registry:
         self._expect(ended, 201, image, f"to keep {size_bytes} bytes")
         return size_bytes
 
-    def push_manifest(self, image: ImageReference, document: Mapping[str, Any]) -> str:
-        """Make a manifest present under the image's tag; returns its digest.
+    def push_manifest(self, image: ImageReference, document: Mapping[str, Any]) -> tuple[str, bool]:
+        """Let the image's tag mean a manifest; its digest, and whether the repository had it not.
 
         Raises:
             RelocationError: the repository cannot be reached or does not take the manifest.
         """
         content = json.dumps(document, separators=(",", ":")).encode()
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        is_new = not self.has_manifest(ImageReference(image.name, digest=digest))
         kept = self._send(
             "PUT",
             f"{self.url}/v2/{image.name}/manifests/{image.reference}",
@@ -260,7 +262,7 @@ class Registry:
             {"Content-Type": str(document["mediaType"])},
         )
         self._expect(kept, 201, image, "to keep its manifest")
-        return f"sha256:{hashlib.sha256(content).hexdigest()}"
+        return digest, is_new
 
     def blob_size(self, image: ImageReference, digest: str) -> int:
         """The size of a blob in bytes, as the repository stores it."""

@@ -49,6 +49,7 @@ def _app(me_host: MeHost, kept: AppState, last: dict[str, Any] | None) -> dict[s
             "name": instance.name,
             "address": instance.address,
             "image_id": instance.image_id,
+            "base_image_id": instance.base_image_id,
             "running": instance.running,
             "healthy": me_host.serves(declared, instance),
         },

@@ -77,10 +77,11 @@ class Repository:
         self.blobs[digest] = data
         return 0 if known else len(data)
 
-    def push_manifest(self, _image: ImageReference, document: Mapping[str, Any]) -> str:
+    def push_manifest(self, _image: ImageReference, document: Mapping[str, Any]) -> Any:
         digest = digest_of(json.dumps(document).encode())
+        is_new = digest not in self.manifests
         self.manifests[digest] = dict(document)
-        return digest
+        return digest, is_new
 
 
 class Place:

@@ -416,7 +416,12 @@ def test_a_manifest_is_pushed_and_found_by_its_digest(repository: Repository) ->
     repository.put_image("a", "1")
     registry = repository.registry()
     manifest = registry.manifest(IMAGE)
-    digest = registry.push_manifest(ImageReference("a", tag="2"), manifest.document)
+    digest, is_new = registry.push_manifest(ImageReference("a", tag="2"), manifest.document)
+    assert is_new
+    assert registry.push_manifest(ImageReference("a", tag="3"), manifest.document) == (
+        digest,
+        False,
+    )
     found = ImageReference("a", digest=digest)
     assert registry.has_manifest(found)
     assert registry.manifest(found).layers == manifest.layers
