@@ -52,6 +52,14 @@ def test_started_twice_and_stopped_twice(testbed: Any, probe: Any) -> None:
     assert len(lines) - 1 == stopped["summary"]["requests"] > 10
 
 
+def test_restarted_begins_anew(probe: Any) -> None:
+    first = probe("started")
+    time.sleep(2)
+    second = probe("restarted")
+    assert second["changed"] and second["id"] != first["id"]
+    assert probe("stopped")["summary"]["duration_s"] < 10
+
+
 def test_a_change_of_cell_costs_no_request(testbed: Any, probe: Any) -> None:
     cell = testbed.cell("ue1")
     probe("started")

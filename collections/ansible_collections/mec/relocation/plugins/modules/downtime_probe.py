@@ -20,11 +20,12 @@ options:
     description:
       - V(started) starts a probe that goes on after the task, until it is stopped or
         O(max_duration_s) is over. A probe of this O(name) that runs already is left alone.
+      - V(restarted) ends a probe of this O(name) that runs, drops its samples, and starts one.
       - V(stopped) ends the probe of this O(name) and tells what it found. Where it has ended by
         itself, only that.
       - V(run) probes for O(duration_s) within the task.
     type: str
-    choices: [run, started, stopped]
+    choices: [run, started, restarted, stopped]
     default: run
   name:
     description:
@@ -73,7 +74,9 @@ attributes:
     description:
       - When run twice in a row outside check mode, with the same arguments, the second invocation
         indicates no change.
-    support: full
+    support: partial
+    details:
+      - Except with O(state=restarted), which always starts a probe.
 """
 
 EXAMPLES = r"""
@@ -100,7 +103,7 @@ RETURN = r"""
 id:
   description: Names one run of a probe; the same when it was started and when it was stopped.
   type: str
-  returned: when there is a run, O(state=started) or O(state=stopped)
+  returned: when there is a run, and O(state) is not V(run)
   sample: handoff-3f9a01c2
 samples:
   description:
@@ -219,9 +222,12 @@ def run_here(module: AnsibleModule, process: ProbeProcess) -> dict[str, Any]:
 
 
 def start(module: AnsibleModule, process: ProbeProcess) -> dict[str, Any]:
-    """Start a probe, unless one of the name runs."""
+    """Start a probe, unless one of the name runs; then it is ended first, or left alone."""
     settings = settings_of(module, "max_duration_s")
-    changed = not process.running
+    again = module.params["state"] == "restarted"
+    if again and process.running and not module.check_mode:
+        process.stop()
+    changed = again or not process.running
     run_id = None if changed else process.id
     if changed and not module.check_mode:
         run_id = process.start(settings)
@@ -257,7 +263,7 @@ def main() -> None:
         argument_spec={
             "state": {
                 "type": "str",
-                "choices": ["run", "started", "stopped"],
+                "choices": ["run", "started", "restarted", "stopped"],
                 "default": "run",
             },
             "name": {"type": "str", "default": "default"},
@@ -269,10 +275,12 @@ def main() -> None:
             "ca_file": {"type": "path"},
             "directory": {"type": "path", "default": "/var/lib/mec-probe"},
         },
-        required_if=[("state", "run", ["url"]), ("state", "started", ["url"])],
+        required_if=[("state", state, ["url"]) for state in ("run", "started", "restarted")],
         supports_check_mode=True,
     )
-    act = {"run": run_here, "started": start, "stopped": stop}[module.params["state"]]
+    act = {"run": run_here, "started": start, "restarted": start, "stopped": stop}[
+        module.params["state"]
+    ]
     try:
         process = ProbeProcess(module.params["name"], Path(module.params["directory"]))
         result = act(module, process)
