@@ -51,12 +51,22 @@ class Testbed:
         """Hand ue1 off to a cell."""
         return self.playbook("handoff", "-e", "ue=ue1", "-e", f"target_cell={cell}", *arguments)
 
-    def where(self, app: str) -> dict[str, str]:
-        """The state of an app on each ME host."""
+    def survey(self) -> dict[str, dict[str, Any]]:
+        """What each ME host says of its apps."""
         output = self._run(["ansible", ",".join(ME_HOSTS), "-m", "mec.relocation.app_info"])
         answers = re.findall(r"^(\S+) \| SUCCESS => (\{.*?^\})", output, re.M | re.S)
-        found = {host: json.loads(answer)["apps"] for host, answer in sorted(answers)}
-        return {host: apps.get(app, {"state": "absent"})["state"] for host, apps in found.items()}
+        return {host: json.loads(answer)["apps"] for host, answer in sorted(answers)}
+
+    def where(self, app: str) -> dict[str, str]:
+        """The state of an app on each ME host."""
+        return {
+            host: apps.get(app, {"state": "absent"})["state"]
+            for host, apps in self.survey().items()
+        }
+
+    def attach(self, ue: str, cell: str) -> None:
+        """Have a UE in a cell."""
+        self.on(ue, f"mec-ue-attach {cell}")
 
     def module(self, host: str, module: str, /, **arguments: Any) -> dict[str, Any]:
         """Run a module on a host and return what it returned."""

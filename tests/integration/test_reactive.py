@@ -21,6 +21,7 @@ pytestmark = pytest.mark.testbed
 
 LAYER_BYTES = 3_000_000
 ME_HOST_CELL = {host: cell for cell, host in ME_HOST_OF.items()}
+IMAGE = "repository.mec.test:5000/videoapp:1.0"
 STATUS = "curl --silent --output /dev/null --write-out '%{http_code}'"
 # Written where no volume is: it lives in the container layer alone.
 IN_THE_LAYER = "/tmp/videoapp/kept"  # noqa: S108 - in the instance, not here
@@ -33,24 +34,24 @@ VIDEOS = "curl --silent --fail --cookie /run/cookies https://videoapp.mec.test/a
 
 @pytest.fixture
 def hosts(testbed: Testbed) -> tuple[str, str]:
-    """Source and target of the video service, which runs its own image, as does the target."""
-    if not runs_its_own_image(testbed):
+    """Source and target of the video service, which runs its own image; the target has it, too."""
+    source, instance = serving(testbed)
+    if instance["image_id"] != instance["base_image_id"]:
         testbed.handoff(OTHER_CELL[testbed.cell("ue1")])
-    source = serving(testbed)
+        source, instance = serving(testbed)
     target = next(host for host in ME_HOST_OF.values() if host != source)
-    testbed.module("ue1", "mec.relocation.ue_cell", cell=ME_HOST_CELL[source])
-    testbed.module(target, "mec.relocation.image_sync", image="videoapp:1.0")
+    testbed.attach("ue1", ME_HOST_CELL[source])
+    if not testbed.on(target, f"docker images --quiet {IMAGE}"):
+        testbed.module(target, "mec.relocation.image_sync", image="videoapp:1.0")
     return source, target
 
 
-def serving(testbed: Testbed, app: str = "videoapp") -> str:
-    return next(host for host, state in testbed.where(app).items() if state == "serving")
-
-
-def runs_its_own_image(testbed: Testbed) -> bool:
-    info = testbed.module(serving(testbed), "mec.relocation.app_info")
-    instance = info["apps"]["videoapp"]["instance"]
-    return bool(instance["image_id"] == instance["base_image_id"])
+def serving(testbed: Testbed, app: str = "videoapp") -> tuple[str, dict[str, Any]]:
+    """Where an app serves, and its instance there."""
+    found = {host: apps.get(app, {"state": "absent"}) for host, apps in testbed.survey().items()}
+    return next(
+        (host, about["instance"]) for host, about in found.items() if about["state"] == "serving"
+    )
 
 
 def inside(testbed: Testbed, host: str, command: str, app: str = "videoapp") -> str:
@@ -60,7 +61,7 @@ def inside(testbed: Testbed, host: str, command: str, app: str = "videoapp") -> 
 def surprise(testbed: Testbed, *arguments: str) -> dict[str, Any]:
     """The UE moves, and only then the handoff is heard of; the record."""
     cell = OTHER_CELL[testbed.cell("ue1")]
-    testbed.module("ue1", "mec.relocation.ue_cell", cell=cell)
+    testbed.attach("ue1", cell)
     testbed.handoff(cell, "-e", "ho_status=completed", *arguments)
     [record] = testbed.records()
     return record
@@ -110,7 +111,6 @@ def test_what_was_removed_in_the_container_stays_removed(
     testbed: Testbed, hosts: tuple[str, str]
 ) -> None:
     source, target = hosts
-    testbed.module("ue1", "mec.relocation.ue_cell", cell=testbed.cell("ue1"))
     inside(testbed, source, f"sh -c 'mkdir -p {IN_THE_LAYER}.d && date > {IN_THE_LAYER}.d/a'")
     surprise(testbed)
     inside(testbed, target, f"sh -c 'rm -r {IN_THE_LAYER}.d && mkdir {IN_THE_LAYER}.d'")
@@ -160,8 +160,8 @@ def test_no_secret_of_the_app_is_in_the_image(testbed: Testbed, hosts: tuple[str
 
 
 def test_radicale_loses_no_write(testbed: Testbed, radicale: str) -> None:
-    begin = ME_HOST_CELL[serving(testbed, "radicale")]
-    testbed.module("ue1", "mec.relocation.ue_cell", cell=begin)
+    begin = ME_HOST_CELL[serving(testbed, "radicale")[0]]
+    testbed.attach("ue1", begin)
     cell = OTHER_CELL[begin]
     with writing(testbed, radicale) as found:
         testbed.playbook(
@@ -218,7 +218,7 @@ def small_disk(testbed: Testbed, host: str, folder: str) -> Iterator[None]:
     try:
         yield
     finally:
-        testbed.on(host, f"umount {folder}")
+        testbed.on(host, f"umount --lazy {folder}")
 
 
 def full_repository(testbed: Testbed, _source: str, _target: str) -> Any:
@@ -230,14 +230,16 @@ def full_target(testbed: Testbed, _source: str, target: str) -> Any:
     return small_disk(testbed, target, "/var/lib/docker/tmp")
 
 
-@pytest.mark.parametrize("first_commit", ["true", "false"])
 @pytest.mark.parametrize(
-    ("trouble", "words"),
+    ("trouble", "words", "first_commit"),
     [
-        (stopped_registry, "refused"),
-        (wrong_password, "mec"),
-        (full_repository, "no space left"),
-        (full_target, "no space left"),
+        (stopped_registry, "refused", "true"),
+        (stopped_registry, "refused", "false"),
+        (wrong_password, "refuses user 'mec'", "true"),
+        (full_repository, "no space left", "true"),
+        (full_repository, "no space left", "false"),
+        (full_target, "no space left", "true"),
+        (full_target, "no space left", "false"),
     ],
 )
 def test_trouble_with_the_repository_leaves_the_source_serving(

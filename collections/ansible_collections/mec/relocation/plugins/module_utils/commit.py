@@ -338,7 +338,7 @@ class EngineCommit:
             return commit, 0
         try:
             repository, _, tag = self._name.rpartition(":")
-            digest, sent = self._store.push(repository, tag, self._login)
+            digest, sent = self._push(repository, tag)
             made = self._store.find(commit.image_id)
             diff_ids = () if made is None else made.diff_ids
         finally:
@@ -360,6 +360,14 @@ class EngineCommit:
         }
         write_durably(self._path, json.dumps(before) + "\n")
         return Commit(str(image), commit.image_id, commit.layer_bytes, True), sent_bytes
+
+    def _push(self, repository: str, tag: str) -> tuple[str, set[str]]:
+        try:
+            return self._store.push(repository, tag, self._login)
+        except RelocationError:
+            # The engine says little of why. The repository itself may say more.
+            self._registry.check_upload(self._image)
+            raise
 
     def _before(self) -> Mapping[str, Any] | None:
         try:

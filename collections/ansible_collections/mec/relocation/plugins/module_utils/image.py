@@ -179,6 +179,9 @@ class ImageStore:
             for event in _checked(
                 self._engine.push(name, tag=tag, stream=True, decode=True, auth_config=login)
             ):
+                if event.get("status", "").startswith("Retrying"):
+                    # Somebody may be waiting, and the engine would try for most of a minute.
+                    raise DockerException("the repository did not take a layer")
                 digest = (event.get("aux") or {}).get("Digest", digest)
                 if event.get("status") == "Pushed":
                     sent.add(event["id"])

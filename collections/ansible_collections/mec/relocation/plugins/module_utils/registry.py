@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -221,6 +222,12 @@ class Registry:
     def has_manifest(self, image: ImageReference) -> bool:
         """Whether the repository has a manifest for this tag or digest."""
         return self._has(image, "manifests", image.reference)
+
+    def check_upload(self, image: ImageReference) -> None:
+        """Begin an upload and take it back: raises with the repository's reason for refusing."""
+        began = self._send("POST", f"{self.url}/v2/{image.name}/blobs/uploads/")
+        self._expect(began, 202, image, "to begin an upload")
+        self._send("DELETE", urljoin(began.url, began.headers.get("Location", "")))
 
     def push_blob(self, image: ImageReference, digest: str, content: IO[bytes]) -> int:
         """Make a blob present under the image's name; returns the bytes that were sent.
@@ -490,9 +497,19 @@ def _reasons(response: requests.Response) -> str:
     """What the repository says of an error (distribution specification, "Error Codes")."""
     try:
         errors = response.json()["errors"]
-        return "; ".join(f"{e.get('message')} {e.get('detail') or ''}".strip() for e in errors)
+        return "; ".join(f"{e.get('message')} {_detail(e.get('detail'))}".strip() for e in errors)
     except (ValueError, KeyError, TypeError, AttributeError):
         return "it gave no reason"
+
+
+def _detail(detail: object) -> str:
+    """The detail of an error; what it has of the system's error numbers in words."""
+    found = detail
+    while isinstance(found, Mapping):
+        if isinstance(found.get("Err"), int):
+            return f"({os.strerror(found['Err'])})"
+        found = found.get("Enclosed")
+    return str(detail or "")
 
 
 def _read(response: requests.Response, image: ImageReference) -> bytes:
