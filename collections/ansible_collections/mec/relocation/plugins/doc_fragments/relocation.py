@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Fragments: C(mec.relocation.relocation.host), C(mec.relocation.relocation.handoff)."""
+    """Fragments: C(mec.relocation.relocation), with C(.host), C(.handoff) or C(.target)."""
 
     # Modules that run on an ME host.
     HOST = r"""
@@ -28,11 +28,6 @@ options:
       - The name of the app, a DNS label.
     type: str
     required: true
-  target:
-    description:
-      - The name of the ME host to which the app goes.
-    type: str
-    required: true
   handoff:
     description:
       - The id of the handoff that this step belongs to.
@@ -44,4 +39,14 @@ options:
       - When the step began, in seconds since the handoff message, for the relocation record.
     type: float
     default: 0.0
+"""
+
+    # Steps that lead to another ME host.
+    TARGET = r"""
+options:
+  target:
+    description:
+      - The name of the ME host to which the app goes.
+    type: str
+    required: true
 """

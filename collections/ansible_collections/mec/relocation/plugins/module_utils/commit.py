@@ -31,7 +31,7 @@ from .config import HostConfig
 from .errors import RelocationError
 from .image import ImageStore, LocalImage
 from .platform import Instance, Platform
-from .registry import Credentials, ImageReference, Registry
+from .registry import ImageReference, Registry
 from .state import AppState, write_durably
 
 # Layers above the base image; one more commit makes them one again.
@@ -91,12 +91,10 @@ def committer(
     config: HostConfig, app: App, instance: Instance, platform: Platform, *, plain: bool = False
 ) -> Committer:
     """The way to commit an instance here; with `plain`, the engine's in any case."""
-    repository = config.repository
-    login = Credentials.load(repository.credentials)
+    registry = Registry.of(config.repository)
     folders = None if plain else platform.container_layer(app.name)
     if folders is None:
-        return EngineCommit(config, app, instance, ImageStore(), login)
-    registry = Registry(repository.url, repository.ca, login)
+        return EngineCommit(config, app, instance, ImageStore(), registry)
     return LayerCommit(config, app, instance, folders, registry)
 
 
@@ -289,16 +287,15 @@ class EngineCommit:
         app: App,
         instance: Instance,
         store: ImageStore,
-        login: Credentials,
+        registry: Registry,
     ) -> None:
         self._app = app
         self._instance = instance
         self._store = store
-        self._login = login
         name = ImageReference.parse(app.image).name
         self._image = ImageReference(name, tag=f"relocation-{app.name}")
         self._name = f"{config.repository.name}/{self._image}"
-        self._registry = Registry(config.repository.url, config.repository.ca, login)
+        self._registry = registry
         self._path = AppState(config.state_dir, app.name).folder / "commit.json"
 
     def estimate(self) -> Commit:
@@ -363,7 +360,7 @@ class EngineCommit:
 
     def _push(self, repository: str, tag: str) -> tuple[str, set[str]]:
         try:
-            return self._store.push(repository, tag, self._login)
+            return self._store.push(repository, tag, self._registry.credentials)
         except RelocationError:
             # The engine says little of why. The repository itself may say more.
             self._registry.check_upload(self._image)

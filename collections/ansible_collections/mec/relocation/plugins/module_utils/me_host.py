@@ -174,12 +174,14 @@ class MeHost:
         """Have an image of the repository here: ``image_id`` and the ``bytes`` that came."""
         # Imported here: the channel of a cutover opens faster without it.
         from .image import FromRegistry, ImageStore, ImageSync
-        from .registry import Credentials, ImageReference, Registry
+        from .registry import ImageReference, Registry
 
         repository = self.config.repository
-        registry = Registry(repository.url, repository.ca, Credentials.load(repository.credentials))
         sync = ImageSync(
-            ImageReference.parse(image), FromRegistry(registry), ImageStore(), repository.name
+            ImageReference.parse(image),
+            FromRegistry(Registry.of(repository)),
+            ImageStore(),
+            repository.name,
         )
         image_id, moved = sync.carry_out(sync.plan())
         return {"image_id": image_id, "bytes": moved.size_bytes}

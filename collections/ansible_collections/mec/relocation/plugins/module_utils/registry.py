@@ -22,6 +22,7 @@ from typing import IO, Any
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 from urllib.request import parse_http_list, parse_keqv_list
 
+from .config import Repository
 from .errors import RelocationError
 
 try:
@@ -169,6 +170,11 @@ class Registry:
         self._session.verify = str(ca)
         # The environment must not choose another CA (REQUESTS_CA_BUNDLE), a proxy or a netrc login.
         self._session.trust_env = False
+
+    @classmethod
+    def of(cls, repository: Repository) -> Registry:
+        """The repository that an ME host is configured for, with its login."""
+        return cls(repository.url, repository.ca, Credentials.load(repository.credentials))
 
     def manifest(self, image: ImageReference, platform: str = "linux/amd64") -> Manifest:
         """What `image` consists of; an index is followed to the manifest of `platform`.

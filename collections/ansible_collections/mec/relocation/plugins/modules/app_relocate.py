@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - mec.relocation.attributes.changes
   - mec.relocation.relocation.host
   - mec.relocation.relocation.handoff
+  - mec.relocation.relocation.target
 options:
   state:
     description:

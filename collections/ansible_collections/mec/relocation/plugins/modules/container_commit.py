@@ -24,17 +24,8 @@ extends_documentation_fragment:
   - mec.relocation.attributes
   - mec.relocation.attributes.changes
   - mec.relocation.relocation.host
+  - mec.relocation.relocation.handoff
 options:
-  app:
-    description: The name of the app, a DNS label. It has to serve here.
-    type: str
-    required: true
-  handoff:
-    description:
-      - The id of the handoff that this step belongs to.
-      - It owns the lease of the app. A step of another handoff is refused while the lease lasts.
-    type: str
-    required: true
   plain:
     description:
       - Commit and push with the engine, as the paper does, instead of reading the container layer
@@ -42,11 +33,6 @@ options:
       - An engine whose storage is not overlay2 commits in this way in any case.
     type: bool
     default: false
-  at_s:
-    description:
-      - When the step began, in seconds since the handoff message, for the relocation record.
-    type: float
-    default: 0.0
 """
 
 EXAMPLES = r"""

@@ -161,7 +161,6 @@ from ansible_collections.mec.relocation.plugins.module_utils.image import (
     Peer,
 )
 from ansible_collections.mec.relocation.plugins.module_utils.registry import (
-    Credentials,
     ImageReference,
     Registry,
 )
@@ -171,8 +170,7 @@ def origin_of(config: HostConfig, source: str | None) -> Origin:
     """Where the image comes from: the ME host `source`, or the repository."""
     if source is not None:
         return FromSource(Peer(config, source), config.repository.name)
-    credentials = Credentials.load(config.repository.credentials)
-    return FromRegistry(Registry(config.repository.url, config.repository.ca, credentials))
+    return FromRegistry(Registry.of(config.repository))
 
 
 def synchronise(module: AnsibleModule) -> dict[str, Any]:
