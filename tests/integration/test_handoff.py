@@ -56,9 +56,11 @@ def test_a_handoff_to_where_everything_is_changes_nothing(testbed: Testbed) -> N
     assert set(changed(output).values()) == {0}
 
 
-def test_check_mode_tells_what_would_move_and_moves_nothing(testbed: Testbed) -> None:
+@pytest.mark.parametrize("policy", ["proactive", "reactive"])
+def test_check_mode_tells_what_would_move_and_moves_nothing(testbed: Testbed, policy: str) -> None:
     cell, before = testbed.cell("ue1"), testbed.where("videoapp")
-    output = testbed.handoff(OTHER_CELL[cell], "--check", "--diff")
+    given = ("-e", f"handoff_policy={policy}", "--check", "--diff")
+    output = testbed.handoff(OTHER_CELL[cell], *given)
     assert f"+videoapp serves on {ME_HOST_OF[OTHER_CELL[cell]]}" in output
     assert f"+cell {OTHER_CELL[cell]}" in output
     assert testbed.cell("ue1") == cell
