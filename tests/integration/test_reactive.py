@@ -111,6 +111,8 @@ def test_what_was_removed_in_the_container_stays_removed(
     testbed: Testbed, hosts: tuple[str, str]
 ) -> None:
     source, target = hosts
+    # The target then has the app's image as a part of the committed one only.
+    testbed.on(target, f"docker rmi {IMAGE}")
     inside(testbed, source, f"sh -c 'mkdir -p {IN_THE_LAYER}.d && date > {IN_THE_LAYER}.d/a'")
     surprise(testbed)
     inside(testbed, target, f"sh -c 'rm -r {IN_THE_LAYER}.d && mkdir {IN_THE_LAYER}.d'")

@@ -61,8 +61,9 @@ def test_a_trace_is_replayed_and_reported(testbed: Testbed, folder: Path, tmp_pa
     assert testbed.where("videoapp") == {"worker1": "serving", "worker2": "absent"}
 
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["replay"]
-    assert "Wasted" in (folder / "report.html").read_text()
+    [policy] = summary["replay"]
+    assert policy["wasted"]["in_vain"]["handoffs"] == 1
+    assert "Announced, never came" in (folder / "report.html").read_text()
 
     # What a named run has done already is not done again.
     testbed.playbook("replay", *given)

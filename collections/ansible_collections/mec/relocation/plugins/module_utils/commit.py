@@ -92,7 +92,7 @@ def committer(
 ) -> Committer:
     """The way to commit an instance here; with `plain`, the engine's in any case."""
     registry = Registry.of(config.repository)
-    folders = None if plain else platform.container_layer(app.name)
+    folders = None if plain else platform.layer_folders(app.name)
     if folders is None:
         return EngineCommit(config, app, instance, ImageStore(), registry)
     return LayerCommit(config, app, instance, folders, registry)
@@ -171,6 +171,7 @@ class LayerCommit:
         self._path = AppState(config.state_dir, app.name).folder / "commit.json"
         self._before: dict[str, Any] | None = None
         self._extends: Base
+        self._container_layer: list[str] = []
         self._opened = False
         self._pending: dict[str, Any] = {}
         self._files: list[tuple[container_layer.LayerFile, IO[bytes]]] = []
@@ -232,6 +233,10 @@ class LayerCommit:
         # What programs wrote into mapped files gets its time stamp when it is written back.
         os.sync()
         self._extends = Base(self._registry, self._app, self._instance)
+        # All that lies above the base image: the instance's own folder, and the layers of an image
+        # that was committed for it.
+        above = len(self._folders) - len(self._extends.manifest.layers)
+        self._container_layer = self._folders[:above]
         self._before = self._read()
         self._opened = True
 
@@ -256,7 +261,7 @@ class LayerCommit:
 
     def _compare(self) -> tuple[list[container_layer.Entry], container_layer.Difference]:
         with _reading(self._instance):
-            entries = container_layer.read(self._folders)
+            entries = container_layer.read(self._container_layer)
         before = {} if self._before is None else self._before["index"]
         return entries, container_layer.difference(entries, before)
 

@@ -155,24 +155,16 @@ class DockerPlatform:
         if instance.image_id != instance.base_image_id:
             self._remove_image(instance.image_id)
 
-    def container_layer(self, app: str) -> list[str] | None:
+    def layer_folders(self, app: str) -> list[str] | None:
         with _errors("Cannot ask the engine how it keeps layers"):
             native = ["Native Overlay Diff", "true"] in (self.engine.info()["DriverStatus"] or [])
         container = self._existing(app)
         driver = container.attrs.get("GraphDriver") or {}
         if not native or driver.get("Name") != "overlay2":
             return None
-        instance = self.find(app)
-        if instance is None:
-            return None
-        images = (instance.image_id, instance.base_image_id)
-        with _errors(f"Cannot inspect the images of {instance.name}"):
-            layers = [self.engine.images.get(image).attrs["RootFS"]["Layers"] for image in images]
-        # Below the instance's own folder lies one that the engine adds (its mount points), then the
-        # layers of the image, those above the base image first.
-        above = len(layers[0]) - len(layers[1])
+        # Below the instance's own folder lies one that the engine adds, with its mount points.
         lower = driver["Data"]["LowerDir"].split(":")
-        return [driver["Data"]["UpperDir"], *lower[1 : 1 + above]]
+        return [driver["Data"]["UpperDir"], *lower[1:]]
 
     def _remove_image(self, image_id: str) -> None:
         with _errors(f"Cannot remove image {image_id}"), contextlib.suppress(ImageNotFound):

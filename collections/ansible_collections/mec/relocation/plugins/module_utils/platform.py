@@ -50,10 +50,10 @@ class Platform(Protocol):
         another one does not.
         """
 
-    def container_layer(self, app: str) -> list[str] | None:
-        """The folders of what the instance changed above its base image, the topmost first.
+    def layer_folders(self, app: str) -> list[str] | None:
+        """The folders of what the instance changed and of its image's layers, the topmost first.
 
-        None where the platform does not keep it in folders that can be read.
+        None where the platform does not keep them in folders that can be read.
         """
 
     def start(self, app: str) -> None:

@@ -96,7 +96,7 @@ class Place:
     def commits(self, instance: Instance = INSTANCE) -> LayerCommit:
         config: Any = self
         registry: Any = self.repository
-        return LayerCommit(config, APP, instance, [str(self.layer)], registry)
+        return LayerCommit(config, APP, instance, [str(self.layer), "/base-layer"], registry)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file and let it grow old: what is young counts as changed."""
