@@ -75,7 +75,7 @@ def test_a_prepared_handoff_is_completed_later(testbed: Testbed) -> None:
     assert testbed.where("videoapp") == {ME_HOST_OF[cell]: "serving", target: "prepared"}
 
     again = testbed.handoff(target_cell, "-e", "ho_status=in_preparation")
-    assert "videoapp is prepared" in again
+    assert "videoapp is kept in step" in again
 
     testbed.handoff(target_cell, "-e", "ho_status=in_execution")
     (record,) = testbed.records()
