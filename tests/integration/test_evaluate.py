@@ -42,6 +42,8 @@ def interrupt_at(task: str, *arguments: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Whoever runs the tests in the background has it ignored, and so would the playbook.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as playbook:
         seen = []
         for line in playbook.stdout or ():
