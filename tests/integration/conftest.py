@@ -22,6 +22,7 @@ PLAYBOOK_TIMEOUT_S = 900
 ME_HOSTS = ("worker1", "worker2")
 OTHER_CELL = {"cell1": "cell2", "cell2": "cell1"}
 ME_HOST_OF = {"cell1": "worker1", "cell2": "worker2"}
+CELL_OF = {host: cell for cell, host in ME_HOST_OF.items()}
 
 
 def changed(output: str) -> dict[str, int]:
@@ -63,6 +64,10 @@ class Testbed:
             host: apps.get(app, {"state": "absent"})["state"]
             for host, apps in self.survey().items()
         }
+
+    def serving(self, app: str) -> str:
+        """The ME host that serves an app."""
+        return next(host for host, state in self.where(app).items() if state == "serving")
 
     def attach(self, ue: str, cell: str) -> None:
         """Have a UE in a cell."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import OTHER_CELL
+from .conftest import CELL_OF, OTHER_CELL
 
 pytestmark = pytest.mark.testbed
 
@@ -48,7 +48,9 @@ def writing(testbed: Any, url: str) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("trip", ["there", "back"])
 def test_no_acknowledged_write_is_lost(testbed: Any, radicale: str, trip: str) -> None:
-    begin, target = testbed.cell("ue1"), OTHER_CELL[testbed.cell("ue1")]
+    begin = CELL_OF[testbed.serving("radicale")]
+    testbed.attach("ue1", begin)
+    target = OTHER_CELL[begin]
     with writing(testbed, radicale) as found:
         testbed.playbook(
             "handoff", "-e", "@examples/radicale.yml", "-e", "ue=ue1", "-e", f"target_cell={target}"

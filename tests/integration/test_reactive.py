@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
-from .conftest import ME_HOST_OF, OTHER_CELL, Testbed, changed
+from .conftest import CELL_OF, ME_HOST_OF, OTHER_CELL, Testbed, changed
 from .test_radicale import writing
 
 pytestmark = pytest.mark.testbed
 
 LAYER_BYTES = 3_000_000
-ME_HOST_CELL = {host: cell for cell, host in ME_HOST_OF.items()}
 IMAGE = "repository.mec.test:5000/videoapp:1.0"
 STATUS = "curl --silent --output /dev/null --write-out '%{http_code}'"
 # Written where no volume is: it lives in the container layer alone.
@@ -40,17 +39,19 @@ def hosts(testbed: Testbed) -> tuple[str, str]:
         testbed.handoff(OTHER_CELL[testbed.cell("ue1")])
         source, instance = serving(testbed)
     target = next(host for host in ME_HOST_OF.values() if host != source)
-    testbed.attach("ue1", ME_HOST_CELL[source])
+    testbed.attach("ue1", CELL_OF[source])
     if not testbed.on(target, f"docker images --quiet {IMAGE}"):
         testbed.module(target, "mec.relocation.image_sync", image="videoapp:1.0")
     return source, target
 
 
-def serving(testbed: Testbed, app: str = "videoapp") -> tuple[str, dict[str, Any]]:
-    """Where an app serves, and its instance there."""
-    found = {host: apps.get(app, {"state": "absent"}) for host, apps in testbed.survey().items()}
+def serving(testbed: Testbed) -> tuple[str, dict[str, Any]]:
+    """Where the video service is, and its instance there."""
+    found = testbed.survey().items()
     return next(
-        (host, about["instance"]) for host, about in found.items() if about["state"] == "serving"
+        (host, apps["videoapp"]["instance"])
+        for host, apps in found
+        if apps.get("videoapp", {}).get("state") == "serving"
     )
 
 
@@ -162,7 +163,7 @@ def test_no_secret_of_the_app_is_in_the_image(testbed: Testbed, hosts: tuple[str
 
 
 def test_radicale_loses_no_write(testbed: Testbed, radicale: str) -> None:
-    begin = ME_HOST_CELL[serving(testbed, "radicale")[0]]
+    begin = CELL_OF[testbed.serving("radicale")]
     testbed.attach("ue1", begin)
     cell = OTHER_CELL[begin]
     with writing(testbed, radicale) as found:
@@ -250,7 +251,7 @@ def test_trouble_with_the_repository_leaves_the_source_serving(
     source, target = hosts
     grow_the_layer(testbed, source)
     images = testbed.on(target, "docker images --all --quiet --no-trunc | sort")
-    cell = ME_HOST_CELL[target]
+    cell = CELL_OF[target]
     with trouble(testbed, source, target):
         said = testbed.refused(
             "handoff",
