@@ -46,6 +46,9 @@ STEPS = frozenset(
 )
 
 
+# Steps that read what follows the line.
+STREAM_STEPS = frozenset({"apply"})
+
 # Steps for a target that takes an image straight from here; the answer to the last is followed by
 # bytes until the channel closes.
 IMAGE_STEPS = frozenset({"image_describe", "image_export_size", "image_export"})
@@ -63,6 +66,8 @@ class Agent:
         try:
             for line in requests:
                 message = json.loads(line)
+                if message["step"] in STREAM_STEPS:
+                    message["arguments"]["stream"] = requests
                 answers.write(json.dumps(self.answer(message)).encode() + b"\n")
                 answers.flush()
                 if message["step"] == "image_export":
@@ -88,7 +93,7 @@ class Agent:
         return {"id": message["id"], "result": result}
 
     def _take(self, step: str, arguments: Mapping[str, Any]) -> Any:
-        if step in STEPS:
+        if step in STEPS or step in STREAM_STEPS:
             return getattr(self.me_host, step)(**arguments)
         if step not in IMAGE_STEPS:
             raise RelocationError(f"The agent knows no step {step!r}.")

@@ -16,7 +16,7 @@ import os
 import select
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,6 +82,16 @@ class Channel:
         except OSError:
             raise self._lost("closed") from None
         return Pending(self, self._number)
+
+    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Pending:
+        """Send a step, and after it what ``write`` writes; the step knows where that ends."""
+        pending = self.begin(step, **arguments)
+        try:
+            write(self._stdin)
+            self._stdin.flush()
+        except OSError:
+            raise self._lost("closed") from None
+        return pending
 
     def close(self) -> None:
         """End the channel and the agent at its other end."""

@@ -124,6 +124,9 @@ class DockerPlatform:
         self._freezers.pop(app, None)
         self._freezer(app)
 
+    def pids(self, app: str) -> list[int]:
+        return self._freezer(app).pids()
+
     def freeze(self, app: str) -> None:
         self._freezer(app).freeze()
 

@@ -15,10 +15,10 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from . import state
-from .app import App
+from .app import App, check_name
 from .config import HostConfig
 from .errors import RelocationError
 from .gateway import Gateway
@@ -44,6 +44,13 @@ class Host(Protocol):
 
     def begin(self, step: str, **arguments: object) -> Reply:
         """Begin a step; several hosts can be at it side by side."""
+
+
+class Target(Host, Protocol):
+    """Another ME host, which can be sent a stream of bytes, too."""
+
+    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Reply:
+        """Begin a step, and send what ``write`` writes; the step knows where that ends."""
 
 
 def together(hosts: Sequence[Host], step: str, **arguments: object) -> list[Any]:
@@ -102,6 +109,20 @@ class MeHost:
             "free_bytes": shutil.disk_usage(self.config.pv_root).free,
             "present_bytes": tree_bytes(str(self.config.pv_root / app)),
         }
+
+    def apply(self, app: str, stream: IO[bytes]) -> dict[str, int]:
+        """Make the app's PV here like the source's, as far as the stream says; durably.
+
+        Raises:
+            RelocationError: the app serves here, or the stream cannot be applied.
+        """
+        # Imported here: a channel to a gateway alone opens faster without it.
+        from .volume_apply import apply
+
+        if self._state(app).instance().get("state") == "serving":
+            raise RelocationError(f"App {app!r} serves on {self.config.name} already.")
+        applied = apply(self.config.pv_root / check_name(app), stream)
+        return {"files": applied.files, "bytes": applied.bytes}
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Keep a relocation record."""

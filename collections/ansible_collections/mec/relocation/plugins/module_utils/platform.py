@@ -68,6 +68,9 @@ class Platform(Protocol):
     def make_ready(self, app: str) -> None:
         """Look up now what `freeze` and `thaw` will need, so that they ask nobody."""
 
+    def pids(self, app: str) -> list[int]:
+        """The processes of the instance, as this host numbers them."""
+
     def freeze(self, app: str) -> None:
         """Stop every process of the instance where it stands."""
 

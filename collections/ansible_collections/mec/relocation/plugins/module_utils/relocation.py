@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ from .record import Record
 from .state import AppState
 from .transfer import Proactive, Reactive, Transfer
 from .volume import VolumeSync
+from .volume_copy import Volume, VolumeCopy
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,17 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
             target_instance=None,
         )
         gateways: list[Host] = [*peers.values(), LocalHost(me_host)]
+        volume = None
+        if app.volume:
+            passes = VolumeSync(config, order.app, order.target)
+            pids = functools.partial(me_host.platform.pids, order.app)
+            volume = stack.enter_context(VolumeCopy(passes, target, order.app, pids))
         Cutover(
             app=app,
             me_host=me_host,
             target=target,
             gateways=gateways,
-            transfer=_transfer(me_host, order, app, instance, target),
+            transfer=_transfer(me_host, order, app, instance, target, volume),
             reopen=lambda: Channel(config, order.target),
             bounds=order.bounds,
             record=record,
@@ -142,17 +149,21 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
 
 
 def _transfer(
-    me_host: MeHost, order: Order, app: App, instance: Instance, target: Host
+    me_host: MeHost,
+    order: Order,
+    app: App,
+    instance: Instance,
+    target: Host,
+    volume: Volume | None,
 ) -> Transfer:
     """What has to cross, and how, in the order's scenario."""
     config = me_host.config
-    copy = VolumeSync(config, order.app, order.target).run if app.volume else None
     base = instance.base_image_id
     if order.scenario == "proactive":
-        return Proactive(app, base, order.handoff, target, copy)
+        return Proactive(app, base, order.handoff, target, volume)
     plain = not order.first_commit
     commits = committer(config, app, instance, me_host.platform, plain=plain)
-    return Reactive(app, base, order.handoff, target, copy, commits, order.first_commit)
+    return Reactive(app, base, order.handoff, target, volume, commits, order.first_commit)
 
 
 def _serving(me_host: MeHost, name: str) -> tuple[App, Instance]:

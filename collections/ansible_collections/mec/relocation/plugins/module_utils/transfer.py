@@ -11,8 +11,6 @@ Section 3.1 of the paper. ``Proactive``: the base image is there, the volume is 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from .app import App
@@ -20,15 +18,11 @@ from .commit import Committer
 from .errors import RelocationError
 from .me_host import Host
 from .record import Record
-from .volume import VolumePass
+from .volume_copy import Volume
 
-# Passes right before the hold: they go on while they still move this much.
-_SMALL_DELTA_BYTES = 64 * 1024
-_MAX_PASSES = 5
 # A pull may have to bring the base image.
 _PULL_S = 600.0
 
-Copy = Callable[[], VolumePass]
 Instance = dict[str, str]
 
 
@@ -53,24 +47,26 @@ class Proactive:
         image_id: its image; the target has to have it.
         handoff: on whose behalf.
         target: the target.
-        copy: one pass over the PV; None for an app without a volume.
+        volume: its PV; None for an app without one.
     """
 
     def __init__(
-        self, app: App, image_id: str, handoff: str, target: Host, copy: Copy | None
+        self, app: App, image_id: str, handoff: str, target: Host, volume: Volume | None
     ) -> None:
         self._what = {"declaration": app.to_dict(), "image_id": image_id, "handoff": handoff}
         self._target = target
-        self._copy = copy
+        self._volume = volume
 
     def ahead(self, record: Record) -> Instance | None:
         with record.phase("prepare"):
             prepared = self._target.begin("prepare", **self._what).result()
-        _pass_until_small(self._copy, record)
+        if self._volume is not None:
+            self._volume.ahead(record)
         return _instance(prepared)
 
     def last(self, record: Record) -> Instance | None:
-        _last_pass(self._copy, record)
+        if self._volume is not None:
+            self._volume.last(record)
         return None
 
     def give_up(self) -> None:
@@ -85,7 +81,7 @@ class Reactive:
         base_image_id: its image, without the container layer.
         handoff: on whose behalf.
         target: the target.
-        copy: one pass over the PV; None for an app without a volume.
+        volume: its PV; None for an app without one.
         committer: commits the source's instance.
         first_commit: commit, push and pull a first time while the source serves, so that only what
             has changed since is left for the hold. Without it, all of it is done in the hold, one
@@ -98,7 +94,7 @@ class Reactive:
         base_image_id: str,
         handoff: str,
         target: Host,
-        copy: Copy | None,
+        volume: Volume | None,
         committer: Committer,
         first_commit: bool,
     ) -> None:
@@ -109,7 +105,7 @@ class Reactive:
             "handoff": handoff,
         }
         self._target = target
-        self._copy = copy
+        self._volume = volume
         self._committer = committer
         self._first_commit = first_commit
         self._pulled: str | None = None
@@ -119,21 +115,16 @@ class Reactive:
         if not self._first_commit:
             return None
         self._bring_image(record)
-        _pass_until_small(self._copy, record)
+        if self._volume is not None:
+            self._volume.ahead(record)
         # The passes took their time: what was written meanwhile need not wait for the hold.
         return self._bring_image(record)
 
     def last(self, record: Record) -> Instance | None:
-        if not self._first_commit:
-            made = self._bring_image(record)
-            _last_pass(self._copy, record)
-            return made
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            volume = beside.submit(_last_pass, self._copy, record)
-            try:
-                return self._bring_image(record)
-            finally:
-                volume.result()
+        made = self._bring_image(record)
+        if self._volume is not None:
+            self._volume.last(record)
+        return made
 
     def give_up(self) -> None:
         # A target that has gone has nothing that could be removed now.
@@ -156,22 +147,6 @@ class Reactive:
             made = self._target.begin("prepare", image_id=pulled["image_id"], **self._what).result()
         self._made_of = commit.image_id
         return _instance(made)
-
-
-def _pass_until_small(copy: Copy | None, record: Record) -> None:
-    if copy is None:
-        return
-    for _number in range(_MAX_PASSES):
-        with record.phase("volume_sync") as phase:
-            phase.bytes = copy().bytes
-        if phase.bytes < _SMALL_DELTA_BYTES:
-            return
-
-
-def _last_pass(copy: Copy | None, record: Record) -> None:
-    if copy is not None:
-        with record.phase("last_delta") as phase:
-            phase.bytes = copy().bytes
 
 
 def _instance(prepared: dict[str, Any]) -> Instance:

@@ -11,7 +11,11 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.mec.relocation.plugins.module_utils.agent import STEPS, Agent
+from ansible_collections.mec.relocation.plugins.module_utils.agent import (
+    STEPS,
+    STREAM_STEPS,
+    Agent,
+)
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.me_host import MeHost
 
@@ -72,5 +76,25 @@ def test_a_hold_ends_with_its_channel() -> None:
     ]
 
 
+def test_a_step_takes_the_stream_that_follows_it() -> None:
+    seen = []
+
+    class Reading(Noting):
+        def apply(self, app: str, stream: io.BytesIO) -> str:
+            seen.append((app, stream.read(5)))
+            return "applied"
+
+    lines = (
+        b'{"id": 1, "step": "apply", "arguments": {"app": "a"}}\n\x00\nxyz'
+        b'{"id": 2, "step": "hold", "arguments": {"app": "a"}}\n'
+    )
+    out = io.BytesIO()
+    Agent(Reading()).serve(io.BytesIO(lines), out)  # type: ignore[arg-type]
+    assert seen == [("a", b"\x00\nxyz")]
+    answers = [json.loads(line)["result"] for line in out.getvalue().splitlines()]
+    assert answers == ["applied", "hold done"]
+
+
 def test_every_step_is_one_of_an_me_host() -> None:
-    assert [step for step in STEPS if not callable(getattr(MeHost, step, None))] == []
+    steps = STEPS | STREAM_STEPS
+    assert [step for step in steps if not callable(getattr(MeHost, step, None))] == []

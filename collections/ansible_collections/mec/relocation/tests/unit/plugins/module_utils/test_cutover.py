@@ -25,7 +25,6 @@ from ansible_collections.mec.relocation.plugins.module_utils.transfer import (
     Reactive,
     Transfer,
 )
-from ansible_collections.mec.relocation.plugins.module_utils.volume import VolumePass
 
 Journal = list[str]
 
@@ -93,22 +92,23 @@ class Run:
         )
         self.record = Record(0.0, [], id="h1")
         self.copy_error = failing.get("copy")
-        self.copies = 0
 
-    def copy(self) -> VolumePass:
-        self.copies += 1
-        frozen = "source.freeze" in self.journal
-        self.journal.append("last_delta" if frozen else "pass")
-        if self.copy_error is not None and frozen:
-            raise self.copy_error
-        return VolumePass(bytes=100, changes=(), duration_s=0.0)
+    def ahead(self, record: Record) -> None:
+        with record.phase("volume_sync"):
+            self.journal.append("pass")
+
+    def last(self, record: Record) -> None:
+        with record.phase("last_delta"):
+            self.journal.append("last_delta")
+            if self.copy_error is not None:
+                raise self.copy_error
 
     @contextlib.contextmanager
     def reopen(self) -> Iterator[Noting]:
         yield self.again
 
     def transfer(self, app: App) -> Transfer:
-        return Proactive(app, "sha256:1", "h1", self.target, self.copy)
+        return Proactive(app, "sha256:1", "h1", self.target, self)
 
     def run(self) -> dict[str, Any]:
         app = App.from_dict({"name": "videoapp", "image": "videoapp:1", "port": 80})
@@ -269,7 +269,7 @@ class ReactiveRun(Run):
 
     def transfer(self, app: App) -> Transfer:
         target, commits = self.target, self.committer
-        return Reactive(app, "sha256:1", "h1", target, self.copy, commits, self.first_commit)
+        return Reactive(app, "sha256:1", "h1", target, self, commits, self.first_commit)
 
 
 def crossing(journal: Journal) -> list[str]:

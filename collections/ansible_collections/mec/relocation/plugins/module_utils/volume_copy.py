@@ -1,0 +1,129 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A volume that is kept in step on the target until the cutover takes the rest.
+
+One pass of rsync compares everything. From before it on the volume is watched, so that what is left
+is known: such a delta goes over the channel that is open already, again and again until it is
+small, and once more when the source stands still. Where the watch cannot be relied upon, rsync
+takes its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import IO, Protocol
+
+from .errors import RelocationError
+from .me_host import Target
+from .record import Record
+from .volume import VolumeSync
+from .volume_delta import NONE, Built, Signatures, build
+from .volume_watch import Dirty, VolumeWatch
+
+# Passes while the source serves go on while they still move this much.
+_SMALL_DELTA_BYTES = 64 * 1024
+_MAX_PASSES = 5
+
+
+class Volume(Protocol):
+    """How an app's volume gets to the target."""
+
+    def ahead(self, record: Record) -> None:
+        """Bring it in step while the source serves."""
+
+    def last(self, record: Record) -> None:
+        """Bring the rest, while nobody writes."""
+
+
+class VolumeCopy:
+    """Copies the volume of one app; use it as a context manager, which watches the volume.
+
+    Args:
+        passes: passes of rsync to the target.
+        target: the channel to it.
+        app: the app.
+        pids: the processes of its instance.
+    """
+
+    def __init__(
+        self, passes: VolumeSync, target: Target, app: str, pids: Callable[[], Sequence[int]]
+    ) -> None:
+        self._passes = passes
+        self._target = target
+        self._app = app
+        self._pids = pids
+        self._watch = VolumeWatch(passes.source, pids())
+        self._signatures: Signatures = NONE
+        # Whether a pass has compared everything since the watch began.
+        self._in_step = False
+        self._cleanup = contextlib.ExitStack()
+
+    def __enter__(self) -> VolumeCopy:
+        self._cleanup.enter_context(self._watch)
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._cleanup.close()
+
+    def ahead(self, record: Record) -> None:
+        """One pass of rsync, and deltas until they are small.
+
+        Raises:
+            RelocationError: the volume cannot be read here or written there.
+        """
+        with record.phase("volume_sync") as phase:
+            phase.bytes = self._compare()
+        for _number in range(_MAX_PASSES):
+            with record.phase("volume_delta") as phase:
+                phase.bytes = self._bring(record)
+            if phase.bytes < _SMALL_DELTA_BYTES:
+                return
+
+    def last(self, record: Record) -> None:
+        """What has changed since, over the channel; by rsync where that is not known.
+
+        Raises:
+            RelocationError: as `ahead`.
+        """
+        with record.phase("last_delta") as phase:
+            phase.bytes = self._bring(record)
+
+    def _bring(self, record: Record) -> int:
+        """One pass over what may have changed; returns the bytes that it took."""
+        if not self._in_step:
+            return self._compare()
+        dirty = self._watch.dirty(self._pids())
+        if dirty is None:
+            record.fallback = self._watch.reason
+            return self._compare()
+        try:
+            return self._send(dirty)
+        except (OSError, RelocationError) as error:
+            record.fallback = str(error)
+            return self._compare()
+
+    def _compare(self) -> int:
+        """A pass of rsync over everything; returns the bytes that it took."""
+        self._signatures = NONE
+        moved_bytes = self._passes.run().bytes
+        self._in_step = True
+        return moved_bytes
+
+    def _send(self, dirty: Dirty) -> int:
+        built: list[Built] = []
+
+        def write(out: IO[bytes]) -> None:
+            built.append(build(self._passes.source, dirty, out, self._signatures))
+
+        self._target.stream("apply", write, app=self._app).result()
+        self._signatures = built[0].signatures
+        return built[0].size_bytes

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A volume that is kept in step: over the channel where that can be, by rsync where not.
+
+The channel here is a pipe within this process, and rsync a faithful copy.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.record import Record
+from ansible_collections.mec.relocation.plugins.module_utils.volume import VolumePass
+from ansible_collections.mec.relocation.plugins.module_utils.volume_apply import apply
+from ansible_collections.mec.relocation.plugins.module_utils.volume_copy import VolumeCopy
+
+
+class Done:
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def result(self, _timeout_s: float = 0.0) -> Any:
+        if self.error is not None:
+            raise self.error
+
+
+class Sides:
+    """A volume at both ends, and what leads from one to the other."""
+
+    def __init__(self, place: Path) -> None:
+        self.source, self.copy = place / "source", place / "copy"
+        self.source.mkdir()
+        self.copy.mkdir()
+        self.name = "worker2"
+        self.comparisons = 0
+        self.refuse: Exception | None = None
+        self.during: Callable[[], None] = lambda: None
+
+    # -- as passes of rsync ---------------------------------------------------
+
+    def run(self) -> VolumePass:
+        self.comparisons += 1
+        shutil.rmtree(self.copy)
+        shutil.copytree(self.source, self.copy, symlinks=True)
+        self.during()
+        return VolumePass(1_000_000, (), 0.0)
+
+    # -- as the target --------------------------------------------------------
+
+    def begin(self, _step: str, **_arguments: object) -> Done:
+        raise AssertionError
+
+    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Done:
+        assert (step, arguments) == ("apply", {"app": "notes"})
+        stream = io.BytesIO()
+        write(stream)
+        stream.seek(0)
+        if self.refuse is None:
+            apply(self.copy, stream)
+        return Done(self.refuse)
+
+    def watched(self) -> VolumeCopy:
+        passes: Any = self
+        return VolumeCopy(passes, self, "notes", lambda: [os.getpid()])
+
+    def seen(self) -> list[dict[str, bytes]]:
+        return [
+            {str(p.relative_to(side)): p.read_bytes() for p in side.rglob("*") if p.is_file()}
+            for side in (self.source, self.copy)
+        ]
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> Sides:
+    return Sides(tmp_path)
+
+
+def phases(record: Record) -> list[str]:
+    return [phase["name"] for phase in record.to_dict()["phases"]]
+
+
+def test_after_one_comparison_only_what_changed_crosses(sides: Sides) -> None:
+    (sides.source / "old").write_bytes(b"x" * 1000)
+
+    def write_meanwhile() -> None:
+        (sides.source / "meanwhile").write_text("written during the pass")
+
+    sides.during = write_meanwhile
+    record = Record(0.0, [], id="h")
+    with sides.watched() as volume:
+        volume.ahead(record)
+        (sides.source / "new").write_text("written after it")
+        volume.last(record)
+    source, copy = sides.seen()
+    assert source == copy and set(copy) == {"old", "meanwhile", "new"}
+    assert sides.comparisons == 1
+    assert phases(record) == ["volume_sync", "volume_delta", "last_delta"]
+    assert record.fallback is None
+    assert record.to_dict()["phases"][2]["bytes"] < 1000
+
+
+def test_deltas_go_on_until_they_are_small(sides: Sides) -> None:
+    grown = iter(range(1))
+
+    def grow_once() -> None:
+        (sides.source / "first").write_bytes(os.urandom(100_000))
+
+    sides.during = grow_once
+
+    def grow(step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Done:
+        done = Sides.stream(sides, step, write, **arguments)
+        if next(grown, None) is not None:
+            (sides.source / f"big-{os.urandom(2).hex()}").write_bytes(os.urandom(100_000))
+        return done
+
+    sides.stream = grow  # type: ignore[method-assign]
+    record = Record(0.0, [], id="h")
+    with sides.watched() as volume:
+        volume.ahead(record)
+    assert phases(record).count("volume_delta") == 3
+
+
+def test_without_a_pass_ahead_everything_is_compared(sides: Sides) -> None:
+    (sides.source / "file").write_text("x")
+    record = Record(0.0, [], id="h")
+    with sides.watched() as volume:
+        volume.last(record)
+    assert sides.comparisons == 1
+    assert record.fallback is None
+
+
+def test_a_delta_that_is_refused_is_replaced_by_a_comparison(sides: Sides) -> None:
+    record = Record(0.0, [], id="h")
+    with sides.watched() as volume:
+        volume.ahead(record)
+        sides.refuse = RelocationError("another size")
+        (sides.source / "file").write_text("x")
+        volume.last(record)
+    source, copy = sides.seen()
+    assert source == copy
+    assert sides.comparisons == 2
+    assert record.fallback == "another size"
+
+
+def test_a_watch_that_is_lost_is_replaced_by_a_comparison(sides: Sides) -> None:
+    record = Record(0.0, [], id="h")
+    with sides.watched() as volume:
+        volume.ahead(record)
+        sides.source.rename(sides.source.with_name("elsewhere"))
+        sides.source.mkdir()
+        (sides.source / "file").write_text("x")
+        volume.last(record)
+    source, copy = sides.seen()
+    assert source == copy
+    assert "is lost" in (record.fallback or "")
