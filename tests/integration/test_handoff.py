@@ -10,12 +10,18 @@ from typing import Any
 
 import pytest
 
-from .conftest import ME_HOST_OF, OTHER_CELL, Testbed, changed
+from .conftest import CELL_OF, ME_HOST_OF, OTHER_CELL, Testbed, changed
 
 pytestmark = pytest.mark.testbed
 
 # What a relocation moves when hardly anything has changed: lists of files, and a small database.
 SMALL_BYTES = 256 * 1024
+
+
+@pytest.fixture(autouse=True)
+def together(testbed: Testbed) -> None:
+    """The UE is in the cell of the ME host that serves it."""
+    testbed.attach("ue1", CELL_OF[testbed.serving("videoapp")])
 
 
 def other_cell(testbed: Testbed) -> str:
@@ -94,7 +100,7 @@ def test_a_cancelled_handoff_leaves_nothing_at_the_target(testbed: Testbed) -> N
         testbed.on(target, "docker ps --all --quiet --filter label=relocation.mec.app=videoapp")
         == ""
     )
-    assert testbed.on(target, "ls /srv/mec/pv/") == ""
+    assert "videoapp" not in testbed.on(target, "ls /srv/mec/pv/")
     assert testbed.cell("ue1") == cell
     output = testbed.handoff(target_cell, "-e", "ho_status=cancelled")
     assert set(changed(output).values()) == {0}
