@@ -103,6 +103,17 @@ def test_a_file_that_changed_under_a_name_that_is_gone_is_dirty(volume: Path) ->
         assert paths(watch) == {b"", b"file", b"gone"}
 
 
+def test_a_file_that_changed_under_a_known_name_needs_no_look_at_all_others(
+    watch: VolumeWatch, volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.link(volume / "file", volume / "link")
+    paths(watch)
+    monkeypatch.setattr(watch, "_changed_since", lambda _began_ns: pytest.fail("looked"))
+    (volume / "link").write_text("changed")
+    (volume / "link").unlink()
+    assert paths(watch) == {b"", b"file", b"link"}
+
+
 def test_a_file_that_comes_and_goes_slowly_is_no_reason_to_look_at_all_others(
     watch: VolumeWatch, volume: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
