@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .conftest import ME_HOST_OF, OTHER_CELL, Testbed
+from .conftest import CELL_OF, ME_HOST_OF, OTHER_CELL, Testbed
 
 pytestmark = pytest.mark.testbed
 
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.testbed
 @pytest.fixture(autouse=True)
 def unharmed(testbed: Testbed) -> Iterator[None]:
     """Whatever is refused, the UE and the app are where they were, and it serves."""
+    testbed.attach("ue1", CELL_OF[testbed.serving("videoapp")])
     cell, where = testbed.cell("ue1"), testbed.where("videoapp")
     yield
     assert testbed.cell("ue1") == cell

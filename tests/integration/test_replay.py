@@ -61,7 +61,7 @@ def test_a_trace_is_replayed_and_reported(testbed: Testbed, folder: Path, tmp_pa
     assert testbed.where("videoapp") == {"worker1": "serving", "worker2": "absent"}
 
     summary = json.loads((folder / "summary.json").read_text())
-    [policy] = summary["replay"]
+    [policy] = summary["replay"]["policies"]
     assert policy["wasted"]["in_vain"]["handoffs"] == 1
     assert "Announced, never came" in (folder / "report.html").read_text()
 
