@@ -89,7 +89,8 @@ class Channel:
         try:
             write(self._stdin)
             self._stdin.flush()
-        except OSError:
+        except BrokenPipeError:
+            # Any other error is of what ``write`` reads, and not of the channel.
             raise self._lost("closed") from None
         return pending
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import IO, Protocol
 
+from .channel import ChannelLost
 from .errors import RelocationError
 from .me_host import Target
 from .record import Record
@@ -40,7 +41,7 @@ class Volume(Protocol):
 
 
 class VolumeCopy:
-    """Copies the volume of one app; use it as a context manager, which watches the volume.
+    """Copies the volume of one app; a context manager, at whose end the volume is not watched.
 
     Args:
         passes: passes of rsync to the target.
@@ -56,14 +57,11 @@ class VolumeCopy:
         self._target = target
         self._app = app
         self._pids = pids
-        self._watch = VolumeWatch(passes.source, pids())
+        self._watch: VolumeWatch | None = None
         self._signatures: Signatures = NONE
-        # Whether a pass has compared everything since the watch began.
-        self._in_step = False
         self._cleanup = contextlib.ExitStack()
 
     def __enter__(self) -> VolumeCopy:
-        self._cleanup.enter_context(self._watch)
         return self
 
     def __exit__(
@@ -80,6 +78,11 @@ class VolumeCopy:
         Raises:
             RelocationError: the volume cannot be read here or written there.
         """
+        try:
+            watch = VolumeWatch(self._passes.source, self._pids())
+            self._watch = self._cleanup.enter_context(watch)
+        except OSError as error:
+            record.fallback = f"The volume of {self._app!r} cannot be watched: {error}."
         with record.phase("volume_sync") as phase:
             phase.bytes = self._compare()
         for _number in range(_MAX_PASSES):
@@ -99,7 +102,7 @@ class VolumeCopy:
 
     def _bring(self, record: Record) -> int:
         """One pass over what may have changed; returns the bytes that it took."""
-        if not self._in_step:
+        if self._watch is None:
             return self._compare()
         dirty = self._watch.dirty(self._pids())
         if dirty is None:
@@ -107,6 +110,9 @@ class VolumeCopy:
             return self._compare()
         try:
             return self._send(dirty)
+        except ChannelLost:
+            # Without the channel there is no target to activate: time is not lost on rsync.
+            raise
         except (OSError, RelocationError) as error:
             record.fallback = str(error)
             return self._compare()
@@ -114,9 +120,7 @@ class VolumeCopy:
     def _compare(self) -> int:
         """A pass of rsync over everything; returns the bytes that it took."""
         self._signatures = NONE
-        moved_bytes = self._passes.run().bytes
-        self._in_step = True
-        return moved_bytes
+        return self._passes.run().bytes
 
     def _send(self, dirty: Dirty) -> int:
         built: list[Built] = []

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import inotify
-from .beneath import ABSENT, closing, join, open_folder
+from .beneath import ABSENT, closing, join, open_folder, opened_root
 from .inotify import Event, Inotify
 from .mounts import Mounts
 from .open_files import inodes_open_for_writing
@@ -82,8 +82,7 @@ class VolumeWatch:
 
     def __enter__(self) -> VolumeWatch:
         with contextlib.ExitStack() as opened:
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._root_fd = opened.enter_context(closing(os.open(self.root, flags)))
+            self._root_fd = opened.enter_context(opened_root(self.root))
             self._device = os.fstat(self._root_fd).st_dev
             self._inotify = Inotify()
             opened.callback(self._inotify.close)

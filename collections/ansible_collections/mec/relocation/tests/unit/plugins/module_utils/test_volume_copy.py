@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from ansible_collections.mec.relocation.plugins.module_utils.channel import ChannelLost
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.record import Record
 from ansible_collections.mec.relocation.plugins.module_utils.volume import VolumePass
 from ansible_collections.mec.relocation.plugins.module_utils.volume_apply import apply
 from ansible_collections.mec.relocation.plugins.module_utils.volume_copy import VolumeCopy
+from ansible_collections.mec.relocation.plugins.module_utils.volume_watch import VolumeWatch
 
 
 class Done:
@@ -162,3 +164,29 @@ def test_a_watch_that_is_lost_is_replaced_by_a_comparison(sides: Sides) -> None:
     source, copy = sides.seen()
     assert source == copy
     assert "is lost" in (record.fallback or "")
+
+
+def test_a_volume_that_cannot_be_watched_is_compared(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_more(_watch: VolumeWatch) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(VolumeWatch, "__enter__", no_more)
+    record = Record(0.0, [], id="h")
+    with sides.watched() as volume:
+        volume.ahead(record)
+        (sides.source / "file").write_text("x")
+        volume.last(record)
+    source, copy = sides.seen()
+    assert source == copy
+    assert "cannot be watched" in (record.fallback or "")
+
+
+def test_a_lost_channel_is_not_replaced_by_anything(sides: Sides) -> None:
+    with sides.watched() as volume:
+        volume.ahead(Record(0.0, [], id="h"))
+        sides.refuse = ChannelLost("closed")
+        with pytest.raises(ChannelLost):
+            volume.last(Record(0.0, [], id="h"))
+    assert sides.comparisons == 1
