@@ -4,7 +4,8 @@
 A UE has one interface a cell and is in one cell at a time. A change is make-before-break: the new
 address and the route to the service address through the new cell's gateway come first, in one
 batch; what is under way on the old address leaves through the old cell for a grace period; then the
-old address goes. Without CELL the UE attaches to the cell that it was in last, as at boot.
+old address goes, when this program has answered already. Without CELL the UE attaches to the cell
+that it was in last, as at boot.
 
 One JSON object is printed: cell, address, gateway, changed, previous.
 Exit status: 0 attached, 1 the system refused, 2 the arguments or the configuration are wrong.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import os
 import subprocess
 import sys
 import time
@@ -173,8 +175,8 @@ def describe(cell: Cell | None, previous: Cell | None, changed: bool) -> dict[st
     }
 
 
-def run(wanted: str | None, grace_s: float, status_only: bool) -> dict[str, Any]:
-    """Attach, or only look. Returns the answer to print."""
+def run(wanted: str | None, status_only: bool) -> tuple[dict[str, Any], list[Cell]]:
+    """Attach, or only look. Returns the answer to print, and the cells to leave after the grace."""
     service, configured = read_config(CONFIG)
     memory = RUN / "interfaces.json"
     remembered = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
@@ -182,7 +184,7 @@ def run(wanted: str | None, grace_s: float, status_only: bool) -> dict[str, Any]
     cells = find_cells(configured, present, remembered)
     before = current_cell(cells, present, service_gateway(service))
     if status_only:
-        return describe(before, before, changed=False)
+        return describe(before, before, changed=False), []
 
     cell = choose(wanted, cells, STATE / "cell")
     interfaces = {name: [found.interface, str(found.address)] for name, found in cells.items()}
@@ -192,12 +194,22 @@ def run(wanted: str | None, grace_s: float, status_only: bool) -> dict[str, Any]
     if changed:
         rules = [rule.get("src", "") for rule in ip("-4", "rule", "show")]
         batch(attach_commands(service, cell, rules))
-        if before and before != cell:
-            time.sleep(grace_s)
-        for other in others:
-            leave(other)
     (STATE / "cell").write_text(f"{cell.name}\n", encoding="utf-8")
-    return describe(cell, before, changed)
+    return describe(cell, before, changed), others
+
+
+def leave_later(cells: Sequence[Cell], grace_s: float) -> None:
+    """Leave after the grace period, in a process of its own, which keeps the lock until then."""
+    if os.fork() > 0:
+        return
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    time.sleep(grace_s)
+    for cell in cells:
+        leave(cell)
+    os._exit(0)
 
 
 def main() -> None:
@@ -219,7 +231,13 @@ def main() -> None:
         with (RUN / "lock").open("w") as lock:
             if not arguments.status:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # one change of cell at a time
-            print(json.dumps(run(arguments.cell, arguments.grace_s, arguments.status)))
+            answer, others = run(arguments.cell, arguments.status)
+            print(json.dumps(answer), flush=True)
+            if answer["previous"] in (None, answer["cell"]):
+                for other in others:
+                    leave(other)
+            else:
+                leave_later(others, arguments.grace_s)
     except subprocess.CalledProcessError as error:
         sys.exit(f"mec-ue-attach: {error.cmd[0]}: {(error.stderr or '').strip()}")
     except AttachError as error:

@@ -70,6 +70,9 @@ class Agent:
                     message["arguments"]["stream"] = requests
                 answers.write(json.dumps(self.answer(message)).encode() + b"\n")
                 answers.flush()
+                if message["step"] == "hello":
+                    # Loaded while the other end goes on, and not within its first question.
+                    self.me_host.load()
                 if message["step"] == "image_export":
                     self._export(answers, **message["arguments"])
                     return

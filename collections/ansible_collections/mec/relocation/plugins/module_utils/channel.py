@@ -17,10 +17,10 @@ import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import IO, Any
 
 from .config import HostConfig
+from .connection import Connection
 from .errors import RelocationError
 from .version import VERSION
 
@@ -31,32 +31,30 @@ class ChannelLost(RelocationError):
     """The channel broke or stayed silent: what the other host did last is not known."""
 
 
-def ssh_command(config: HostConfig, key: Path) -> list[str]:
-    """The SSH client with this host's key, and nothing else that could be asked for."""
-    options = {
-        "BatchMode": "yes",
-        "ConnectTimeout": "5",
-        "IdentitiesOnly": "yes",
-        "IdentityFile": str(key),
-        "LogLevel": "ERROR",
-        "ServerAliveCountMax": "3",
-        "ServerAliveInterval": "5",
-        "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(config.ssh.known_hosts),
-    }
-    return ["ssh", "-F", "none", "-T"] + [
-        word for name, value in options.items() for word in ("-o", f"{name}={value}")
-    ]
-
-
 class Channel:
-    """Another ME host that takes steps; a ``me_host.Host``."""
+    """Another ME host that takes steps; a ``me_host.Host``.
 
-    def __init__(self, config: HostConfig, peer: str) -> None:
+    It begins to open when it is made, and is open after ``greet``, or as a context manager.
+
+    Args:
+        config: this host.
+        peer: the other one.
+        shared: over a connection that was left open, where there is one.
+    """
+
+    def __init__(self, config: HostConfig, peer: str, *, shared: bool = True) -> None:
         self.name = peer
-        address = config.peer_address(peer)
+        self._connection = Connection(config, config.ssh.agent_key, peer)
+        self._shared = shared
+        self._start()
+
+    def _start(self) -> None:
         self._process = subprocess.Popen(
-            [*ssh_command(config, config.ssh.agent_key), f"{config.ssh.user}@{address}", "agent"],
+            [
+                *self._connection.command(shared=self._shared),
+                self._connection.destination,
+                "agent",
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -64,12 +62,28 @@ class Channel:
         self._answers: dict[int, dict[str, Any]] = {}
         self._buffer = b""
         self._number = 0
-        hello = self.begin("hello").result(OPEN_TIMEOUT_S)
-        if hello["version"] != VERSION or hello["name"] != peer:
+        self._hello = self.begin("hello")
+
+    def greet(self) -> None:
+        """Wait until the channel is open.
+
+        Raises:
+            RelocationError: the peer cannot be reached, or is not who it should be.
+        """
+        try:
+            hello = self._hello.result(OPEN_TIMEOUT_S)
+        except ChannelLost:
+            if not self._shared:
+                raise
+            # The open connection may be to a host that has gone, and come back since.
             self.close()
+            self._shared = False
+            self._start()
+            hello = self._hello.result(OPEN_TIMEOUT_S)
+        if hello["version"] != VERSION or hello["name"] != self.name:
             raise RelocationError(
-                f"The agent on {peer} ({address}) says it is {hello['name']} with library "
-                f"{hello['version']}, expected {peer} with {VERSION}.",
+                f"The agent on {self.name} says it is {hello['name']} with library "
+                f"{hello['version']}, expected {self.name} with {VERSION}.",
                 "Apply the role me_host to all ME hosts.",
             )
 
@@ -108,6 +122,11 @@ class Channel:
                 stream.close()
 
     def __enter__(self) -> Channel:
+        try:
+            self.greet()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -175,10 +194,10 @@ def open_stream(
     config: HostConfig, peer: str, step: str, **arguments: object
 ) -> Iterator[IO[bytes]]:
     """Ask another ME host for bytes: a step whose answer is a stream, over its own connection."""
-    command = ssh_command(config, config.ssh.agent_key)
+    connection = Connection(config, config.ssh.agent_key, peer)
     message = {"id": 1, "step": step, "arguments": arguments}
     with subprocess.Popen(
-        [*command, f"{config.ssh.user}@{config.peer_address(peer)}", "agent"],
+        [*connection.command(), connection.destination, "agent"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -6,14 +6,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class RelocationError(Exception):
     """Something that the caller has to know: the thing, the reason, the next step.
 
     Modules turn it into ``fail_json`` in one place; the agent sends it over the channel.
+
+    Attributes:
+        result: what a module returns beside the message.
     """
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, hint: str | None = None, result: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(f"{message} {hint}" if hint else message)
         self.message = message
         self.hint = hint
+        self.result = dict(result or {})

@@ -10,6 +10,7 @@ The same steps are taken on this host (``LocalHost``) and on another one over a 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -87,6 +88,11 @@ class MeHost:
 
             self._platform = load(self.config)
         return self._platform
+
+    def load(self) -> None:
+        """Load the platform ahead of its first use; what fails here fails there again."""
+        with contextlib.suppress(RelocationError):
+            self.platform  # noqa: B018
 
     # -- about the host ---------------------------------------------------------------------
 
@@ -172,7 +178,7 @@ class MeHost:
         if standby:
             self._wait_until_ready(app, instance, time.monotonic() + _STANDBY_S)
         self._prepared[app.name] = app, instance
-        return {**_describe(instance), "changed": changed}
+        return {**describe(instance), "changed": changed}
 
     def is_prepared(
         self, declaration: Mapping[str, Any], image_id: str, base_image_id: str | None = None
@@ -234,7 +240,7 @@ class MeHost:
                 self._wait_until_ready(declared, instance, deadline)
         self._ask_to_serve(declared, instance, deadline)
         self._wait_for_health(declared, instance, deadline)
-        return _describe(instance)
+        return describe(instance)
 
     def settle(self, app: str, handoff: str) -> None:
         """Note that the app serves here, and let the platform restart it from now on."""
@@ -429,7 +435,8 @@ def _waits(app: App, image_id: str, base_image_id: str) -> bool:
     return app.start == "standby" and image_id == base_image_id
 
 
-def _describe(instance: Instance) -> dict[str, str]:
+def describe(instance: Instance) -> dict[str, str]:
+    """An instance as records have it."""
     return {"name": instance.name, "address": instance.address}
 
 

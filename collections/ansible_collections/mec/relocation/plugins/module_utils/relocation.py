@@ -16,10 +16,11 @@ from .app import App
 from .channel import Channel
 from .commit import Commit, committer
 from .config import HostConfig
+from .connection import Connection
 from .cutover import Bounds, Cutover
 from .errors import RelocationError
 from .lease import Lease
-from .me_host import Host, LocalHost, MeHost
+from .me_host import Host, LocalHost, MeHost, describe
 from .platform import Instance
 from .precopy import require_room
 from .record import Record
@@ -60,6 +61,7 @@ def prepare(config: HostConfig, order: Order, *, check: bool) -> bool:
     me_host = MeHost(config)
     app, instance = _serving(me_host, order.app)
     wanted = {"declaration": app.to_dict(), "image_id": instance.base_image_id}
+    Connection(config, config.ssh.agent_key, order.target).open()
     with Channel(config, order.target) as target:
         if check:
             return not target.begin("is_prepared", **wanted).result()
@@ -98,27 +100,35 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
     """
     me_host = MeHost(config)
     kept = AppState(config.state_dir, order.app)
-    app, instance = _serving(me_host, order.app)
+    record = Record(
+        order.at_s,
+        order.earlier,
+        id=order.handoff,
+        app=order.app,
+        ue=order.ue,
+        platform=config.platform,
+        scenario=order.scenario,
+        source=config.name,
+        target=order.target,
+        source_instance=None,
+        target_instance=None,
+    )
     with contextlib.ExitStack() as stack:
-        peers = {name: stack.enter_context(Channel(config, name)) for name in _peers(config, order)}
-        target = peers[order.target]
-        stack.enter_context(Lease(kept.folder, order.app).held(order.handoff))
-        target.begin("lease", app=order.app, owner=order.handoff).result()
-        if app.volume:
-            require_room(config, order.app, target)
-        record = Record(
-            order.at_s,
-            order.earlier,
-            id=order.handoff,
-            app=order.app,
-            ue=order.ue,
-            platform=config.platform,
-            scenario=order.scenario,
-            source=config.name,
-            target=order.target,
-            source_instance={"name": instance.name, "address": instance.address},
-            target_instance=None,
-        )
+        with record.phase("connect"):
+            # The channels open while this host looks at its own side.
+            peers = {
+                name: stack.enter_context(contextlib.closing(Channel(config, name)))
+                for name in _peers(config, order)
+            }
+            app, instance = _serving(me_host, order.app)
+            record.fields["source_instance"] = describe(instance)
+            for peer in peers.values():
+                peer.greet()
+            target = peers[order.target]
+            stack.enter_context(Lease(kept.folder, order.app).held(order.handoff))
+            target.begin("lease", app=order.app, owner=order.handoff).result()
+            if app.volume:
+                require_room(config, order.app, target)
         gateways: list[Host] = [*peers.values(), LocalHost(me_host)]
         volume = None
         if app.volume:
@@ -131,7 +141,8 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
             target=target,
             gateways=gateways,
             transfer=_transfer(me_host, order, app, instance, target, volume),
-            reopen=lambda: Channel(config, order.target),
+            # What came over the shared connection may have been lost with it.
+            reopen=lambda: Channel(config, order.target, shared=False),
             bounds=order.bounds,
             record=record,
         ).run()

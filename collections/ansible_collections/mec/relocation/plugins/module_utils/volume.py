@@ -17,16 +17,12 @@ import shlex
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from .app import check_name
-from .channel import ssh_command
 from .config import HostConfig
+from .connection import Connection, first_line
 from .errors import RelocationError
 
-# How long an idle connection stays open for the next pass.
-KEEP_S = 60
-_RUN_DIR = Path("/run/mec-relocation")
 # rsync(1), "EXIT VALUES": files vanished while the source went on serving; the next pass sees it.
 _VANISHED = 24
 _OPTIONS = [
@@ -60,20 +56,7 @@ class VolumeSync:
         self.config = config
         self.source = config.pv_root / check_name(app)
         self.peer = peer
-        self._destination = f"{config.ssh.user}@{config.peer_address(peer)}"
-        self._control = _RUN_DIR / f"rsync-{peer}"
-
-    def open(self) -> None:
-        """Open the connection, unless an earlier pass left it open."""
-        _RUN_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._ssh("-O", "check").returncode == 0:
-            return
-        done = self._ssh("-f", "-N", "-o", "ControlMaster=auto", "-o", f"ControlPersist={KEEP_S}")
-        if done.returncode != 0:
-            raise RelocationError(
-                f"No connection for rsync to {self.peer}: {_first_line(done.stderr)}.",
-                f"Check that {self.peer} is up and reachable over the backbone.",
-            )
+        self._connection = Connection(config, config.ssh.rsync_key, peer)
 
     def run(self, *, dry_run: bool = False) -> VolumePass:
         """One pass; with ``dry_run``, what it would move.
@@ -85,13 +68,13 @@ class VolumeSync:
             raise RelocationError(
                 f"There is no volume {self.source} on {self.config.name}.", "Deploy the app first."
             )
-        self.open()
+        self._connection.open()
         began = time.monotonic()
         done = subprocess.run(
             ["rsync", *_OPTIONS]
             + (["--dry-run"] if dry_run else [])
-            + [f"{self.source}/", f"{self._destination}:{self.source.name}/"],
-            env={**os.environ, "LC_ALL": "C", "RSYNC_RSH": shlex.join(self._command())},
+            + [f"{self.source}/", f"{self._connection.destination}:{self.source.name}/"],
+            env={**os.environ, "LC_ALL": "C", "RSYNC_RSH": shlex.join(self._connection.command())},
             capture_output=True,
             text=True,
             errors="surrogateescape",
@@ -100,29 +83,9 @@ class VolumeSync:
         if done.returncode not in (0, _VANISHED):
             raise RelocationError(
                 f"rsync of {self.source} to {self.peer} ended with {done.returncode}: "
-                f"{_first_line(done.stderr)}."
+                f"{first_line(done.stderr)}."
             )
         return VolumePass(*parse_output(done.stdout), duration_s=time.monotonic() - began)
-
-    def _ssh(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        # The connection that stays open must not hold on to our output: it goes to a file.
-        log = self._control.with_suffix(".log")
-        with open(log, "w+") as output:
-            done = subprocess.run(
-                [*self._command(), *arguments, self._destination],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                check=False,
-            )
-            output.seek(0)
-            return subprocess.CompletedProcess(done.args, done.returncode, "", output.read())
-
-    def _command(self) -> list[str]:
-        return [
-            *ssh_command(self.config, self.config.ssh.rsync_key),
-            *("-o", f"ControlPath={self._control}"),
-        ]
 
 
 def parse_output(output: str) -> tuple[int, tuple[str, ...]]:
@@ -135,8 +98,3 @@ def parse_output(output: str) -> tuple[int, tuple[str, ...]]:
     )
     # A dot in front says: nothing but attributes, or nothing at all.
     return moved, tuple(line for line in body.splitlines() if re.match(r"[<>ch*.]\S{8,10} ", line))
-
-
-def _first_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else "it gave no reason"

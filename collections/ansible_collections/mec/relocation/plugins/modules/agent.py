@@ -41,35 +41,58 @@ version:
   sample: 0.1.0
 """
 
+import hashlib
+import json
 import pkgutil
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mec.relocation.plugins import module_utils
-
-# Imported for what it brings along: the whole library is sent with this module.
-from ansible_collections.mec.relocation.plugins.module_utils import agent as _agent  # noqa: F401
-from ansible_collections.mec.relocation.plugins.module_utils import (
-    local_facts as _local_facts,  # noqa: F401
-)
-from ansible_collections.mec.relocation.plugins.module_utils import (
-    rsync_server as _rsync_server,  # noqa: F401
-)
 from ansible_collections.mec.relocation.plugins.module_utils.state import write_durably
 from ansible_collections.mec.relocation.plugins.module_utils.version import VERSION
 
+if TYPE_CHECKING:
+    # For Ansible, which sends with a module what it finds imported in it, and all of that is what
+    # is installed. Nothing of it is run here.
+    from ansible_collections.mec.relocation.plugins.module_utils import (  # noqa: F401
+        agent,
+        local_facts,
+        rsync_server,
+        task,
+    )
+    from ansible_collections.mec.relocation.plugins.module_utils.verbs import (  # noqa: F401
+        app_info,
+        app_relocate,
+        container_commit,
+        downtime_probe,
+        image_sync,
+        ue_cell,
+        volume_sync,
+    )
+
+
+DIGESTS = "digests.json"
+
 
 def library() -> dict[str, str]:
-    """The source of every file of the library that came with this module, by file name."""
+    """Every file of the library that came with this module: its path and its content."""
     sources = {"__init__.py": ""}
-    for info in pkgutil.iter_modules(module_utils.__path__):
+    prefix = f"{module_utils.__name__}."
+    for info in pkgutil.walk_packages(module_utils.__path__, prefix):
         # A module is sent as a zip archive, whose loader tells sources as that of files does.
-        name = f"{module_utils.__name__}.{info.name}"
-        loader: Any = getattr(find_spec(name), "loader", None)
-        sources[f"{info.name}.py"] = loader.get_source(name)
-    return sources
+        loader: Any = getattr(find_spec(info.name), "loader", None)
+        path = info.name.removeprefix(prefix).replace(".", "/")
+        sources[f"{path}/__init__.py" if info.ispkg else f"{path}.py"] = loader.get_source(
+            info.name
+        )
+    digests = {
+        path: hashlib.sha256(source.encode()).hexdigest()
+        for path, source in sources.items()
+        if not path.endswith("__init__.py")
+    }
+    return {**sources, DIGESTS: json.dumps(digests, indent=1, sort_keys=True) + "\n"}
 
 
 def main() -> None:
@@ -79,9 +102,16 @@ def main() -> None:
         supports_check_mode=True,
     )
     package = Path(module.params["path"]) / "mec_relocation"
-    installed = {file.name: file.read_text() for file in package.glob("*.py")}
+    installed = {
+        str(file.relative_to(package)): file.read_text()
+        for file in (*package.rglob("*.py"), *package.glob(DIGESTS))
+    }
     wanted = library()
-    differing = sorted(name for name in wanted if installed.get(name) != wanted[name])
+    # The digests last: until then they are not those of the files, and nobody relies on them.
+    differing = sorted(
+        (name for name in wanted if installed.get(name) != wanted[name]),
+        key=lambda name: (name == DIGESTS, name),
+    )
     stale = sorted(installed.keys() - wanted.keys())
     if not module.check_mode:
         for name in differing:

@@ -70,20 +70,21 @@ ansible_facts:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
-from ansible_collections.mec.relocation.plugins.module_utils.survey import survey
+from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+
+ARGUMENT_SPEC: dict[str, Any] = {}
 
 
 def main() -> None:
     """Ask this host."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    try:
-        answer = survey(HostConfig.load())
-    except RelocationError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=False, ansible_facts={"mec_relocation": {"host": answer}}, **answer)
+    # Not above: who only wants to know the parameters need not load what they are for.
+    from ansible_collections.mec.relocation.plugins.module_utils.verbs.app_info import run
+
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    carry_out(module, run)
 
 
 if __name__ == "__main__":

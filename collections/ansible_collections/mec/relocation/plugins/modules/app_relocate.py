@@ -117,78 +117,42 @@ ansible_facts:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.cutover import Bounds
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
-from ansible_collections.mec.relocation.plugins.module_utils.relocation import (
-    Order,
-    is_there,
-    prepare,
-    relocate,
-)
+from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "app": {"type": "str", "required": True},
+    "target": {"type": "str", "required": True},
+    "handoff": {"type": "str", "required": True},
+    "state": {
+        "type": "str",
+        "choices": ["prepared", "relocated"],
+        "default": "relocated",
+    },
+    "ue": {"type": "str"},
+    "scenario": {
+        "type": "str",
+        "choices": ["proactive", "reactive"],
+        "default": "proactive",
+    },
+    "first_commit": {"type": "bool", "default": True},
+    "at_s": {"type": "float", "default": 0.0},
+    "earlier": {"type": "list", "elements": "dict", "default": []},
+    "hold_s": {"type": "float", "default": 2.0},
+    "drain_s": {"type": "float", "default": 0.2},
+    "activate_s": {"type": "float", "default": 30.0},
+}
 
 
 def main() -> None:
     """Relocate."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "target": {"type": "str", "required": True},
-            "handoff": {"type": "str", "required": True},
-            "state": {
-                "type": "str",
-                "choices": ["prepared", "relocated"],
-                "default": "relocated",
-            },
-            "ue": {"type": "str"},
-            "scenario": {
-                "type": "str",
-                "choices": ["proactive", "reactive"],
-                "default": "proactive",
-            },
-            "first_commit": {"type": "bool", "default": True},
-            "at_s": {"type": "float", "default": 0.0},
-            "earlier": {"type": "list", "elements": "dict", "default": []},
-            "hold_s": {"type": "float", "default": 2.0},
-            "drain_s": {"type": "float", "default": 0.2},
-            "activate_s": {"type": "float", "default": 30.0},
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-    order = Order(
-        app=params["app"],
-        target=params["target"],
-        handoff=params["handoff"],
-        ue=params["ue"],
-        scenario=params["scenario"],
-        first_commit=params["first_commit"],
-        at_s=params["at_s"],
-        earlier=params["earlier"],
-        bounds=Bounds(params["hold_s"], params["drain_s"], params["activate_s"]),
-    )
-    try:
-        config = HostConfig.load()
-        if is_there(config, order):
-            module.exit_json(changed=False)
-        if params["state"] == "prepared":
-            module.exit_json(changed=prepare(config, order, check=module.check_mode))
-        diff = {
-            "before": f"{order.app} serves on {config.name}\n",
-            "after": f"{order.app} serves on {order.target}\n",
-        }
-        if module.check_mode:
-            module.exit_json(changed=True, diff=diff)
-        record = relocate(config, order)
-    except RelocationError as error:
-        module.fail_json(msg=str(error))
-    facts = {"mec_relocation": {"record": record}}
-    if record["outcome"] != "completed":
-        module.fail_json(msg=record["error"], record=record, ansible_facts=facts)
-    if record["error"]:
-        module.warn(record["error"])
-    module.exit_json(changed=True, diff=diff, record=record, ansible_facts=facts)
+    # Not above: who only wants to know the parameters need not load what they are for.
+    from ansible_collections.mec.relocation.plugins.module_utils.verbs.app_relocate import run
+
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    carry_out(module, run)
 
 
 if __name__ == "__main__":

@@ -80,59 +80,26 @@ ansible_facts:
   type: dict
 """
 
-import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
-from ansible_collections.mec.relocation.plugins.module_utils.relocation import commit
+from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "app": {"type": "str", "required": True},
+    "handoff": {"type": "str", "required": True},
+    "plain": {"type": "bool", "default": False},
+    "at_s": {"type": "float", "default": 0.0},
+}
 
 
 def main() -> None:
     """Commit and push."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "handoff": {"type": "str", "required": True},
-            "plain": {"type": "bool", "default": False},
-            "at_s": {"type": "float", "default": 0.0},
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-    begin_s = time.monotonic()
-    try:
-        done, sent_bytes = commit(
-            HostConfig.load(),
-            params["app"],
-            params["handoff"],
-            plain=params["plain"],
-            check=module.check_mode,
-        )
-    except RelocationError as error:
-        module.fail_json(msg=str(error))
-    duration_s = round(time.monotonic() - begin_s, 6)
-    facts = {
-        "image": done.image,
-        "image_id": done.image_id,
-        "layer_bytes": done.layer_bytes,
-        "bytes": sent_bytes,
-        "duration_s": duration_s,
-        "phase": {
-            "name": "container_commit",
-            "start_s": params["at_s"],
-            "duration_s": duration_s,
-            "bytes": sent_bytes,
-        },
-    }
-    module.exit_json(
-        changed=done.changed,
-        diff={"prepared": f"push {done.layer_bytes} bytes of {params['app']}\n"}
-        if done.changed
-        else {},
-        ansible_facts={"mec_relocation": {"container_commit": facts}},
-        **facts,
-    )
+    # Not above: who only wants to know the parameters need not load what they are for.
+    from ansible_collections.mec.relocation.plugins.module_utils.verbs.container_commit import run
+
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    carry_out(module, run)
 
 
 if __name__ == "__main__":

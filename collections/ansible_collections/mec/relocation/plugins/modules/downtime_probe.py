@@ -182,111 +182,38 @@ ansible_facts:
           returned: when a probe has ended
 """
 
-from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
-from ansible_collections.mec.relocation.plugins.module_utils.probe import Settings
-from ansible_collections.mec.relocation.plugins.module_utils.probe_process import (
-    ProbeProcess,
-    Stopped,
-)
+from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
 
-
-def settings_of(module: AnsibleModule, duration: str) -> Settings:
-    """The settings of a probe that lasts for the parameter `duration`."""
-    settings = Settings(
-        url=module.params["url"],
-        interval_s=module.params["interval_s"],
-        duration_s=module.params[duration],
-        timeout_s=module.params["timeout_s"],
-        ca_file=module.params["ca_file"],
-    )
-    settings.check()
-    return settings
-
-
-def report(process: ProbeProcess, stopped: Stopped) -> dict[str, Any]:
-    """What a probe that has ended returns."""
-    found = {"id": stopped.id, "samples": str(process.samples), "summary": stopped.summary}
-    return {**found, "ansible_facts": {"mec_relocation": {"downtime_probe": found}}}
-
-
-def run_here(module: AnsibleModule, process: ProbeProcess) -> dict[str, Any]:
-    """Probe within the task."""
-    settings = settings_of(module, "duration_s")
-    if module.check_mode:
-        return {"changed": False, "samples": str(process.samples)}
-    return {"changed": False, **report(process, process.serve(settings))}
-
-
-def start(module: AnsibleModule, process: ProbeProcess) -> dict[str, Any]:
-    """Start a probe, unless one of the name runs; then it is ended first, or left alone."""
-    settings = settings_of(module, "max_duration_s")
-    again = module.params["state"] == "restarted"
-    if again and process.running and not module.check_mode:
-        process.stop()
-    changed = again or not process.running
-    run_id = None if changed else process.id
-    if changed and not module.check_mode:
-        run_id = process.start(settings)
-    return {
-        "changed": changed,
-        "id": run_id,
-        "samples": str(process.samples),
-        "diff": {
-            "before": {"state": "stopped" if changed else "started"},
-            "after": {"state": "started"},
-        },
-    }
-
-
-def stop(module: AnsibleModule, process: ProbeProcess) -> dict[str, Any]:
-    """End the probe of the name, and tell what it found."""
-    changed = process.running
-    result = {
-        "changed": changed,
-        "samples": str(process.samples),
-        "diff": {
-            "before": {"state": "started" if changed else "stopped"},
-            "after": {"state": "stopped"},
-        },
-    }
-    stopped = None if changed and module.check_mode else process.stop()
-    return result if stopped is None else {**result, **report(process, stopped)}
+ARGUMENT_SPEC: dict[str, Any] = {
+    "state": {
+        "type": "str",
+        "choices": ["run", "started", "restarted", "stopped"],
+        "default": "run",
+    },
+    "name": {"type": "str", "default": "default"},
+    "url": {"type": "str"},
+    "interval_s": {"type": "float", "default": 0.005},
+    "duration_s": {"type": "float", "default": 10},
+    "max_duration_s": {"type": "float", "default": 120},
+    "timeout_s": {"type": "float", "default": 5},
+    "ca_file": {"type": "path"},
+    "directory": {"type": "path", "default": "/var/lib/mec-probe"},
+}
+REQUIRED_IF = [("state", state, ["url"]) for state in ("run", "started", "restarted")]
 
 
 def main() -> None:
     """Do what the state asks for."""
+    # Not above: who only wants to know the parameters need not load what they are for.
+    from ansible_collections.mec.relocation.plugins.module_utils.verbs.downtime_probe import run
+
     module = AnsibleModule(
-        argument_spec={
-            "state": {
-                "type": "str",
-                "choices": ["run", "started", "restarted", "stopped"],
-                "default": "run",
-            },
-            "name": {"type": "str", "default": "default"},
-            "url": {"type": "str"},
-            "interval_s": {"type": "float", "default": 0.005},
-            "duration_s": {"type": "float", "default": 10},
-            "max_duration_s": {"type": "float", "default": 120},
-            "timeout_s": {"type": "float", "default": 5},
-            "ca_file": {"type": "path"},
-            "directory": {"type": "path", "default": "/var/lib/mec-probe"},
-        },
-        required_if=[("state", state, ["url"]) for state in ("run", "started", "restarted")],
-        supports_check_mode=True,
+        argument_spec=ARGUMENT_SPEC, required_if=REQUIRED_IF, supports_check_mode=True
     )
-    act = {"run": run_here, "started": start, "restarted": start, "stopped": stop}[
-        module.params["state"]
-    ]
-    try:
-        process = ProbeProcess(module.params["name"], Path(module.params["directory"]))
-        result = act(module, process)
-    except RelocationError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    carry_out(module, run)
 
 
 if __name__ == "__main__":

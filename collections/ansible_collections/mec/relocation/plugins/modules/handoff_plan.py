@@ -108,49 +108,37 @@ ansible_facts:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
-from ansible_collections.mec.relocation.plugins.module_utils.plan import Message, Situation, plan
+from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "ue": {"type": "str", "required": True},
+    "target_cell": {"type": "str", "required": True},
+    "source_cell": {"type": "str"},
+    "ho_status": {"type": "str"},
+    "policy": {
+        "type": "str",
+        "choices": ["adaptive", "proactive", "reactive"],
+        "default": "adaptive",
+    },
+    "apps": {"type": "list", "elements": "str"},
+    "declared": {"type": "list", "elements": "str", "required": True},
+    "cells": {"type": "dict", "required": True},
+    "ues": {"type": "dict", "required": True},
+    "me_hosts": {"type": "dict", "required": True},
+    "handoff": {"type": "str", "required": True},
+}
 
 
 def main() -> None:
     """Decide."""
-    module = AnsibleModule(
-        argument_spec={
-            "ue": {"type": "str", "required": True},
-            "target_cell": {"type": "str", "required": True},
-            "source_cell": {"type": "str"},
-            "ho_status": {"type": "str"},
-            "policy": {
-                "type": "str",
-                "choices": ["adaptive", "proactive", "reactive"],
-                "default": "adaptive",
-            },
-            "apps": {"type": "list", "elements": "str"},
-            "declared": {"type": "list", "elements": "str", "required": True},
-            "cells": {"type": "dict", "required": True},
-            "ues": {"type": "dict", "required": True},
-            "me_hosts": {"type": "dict", "required": True},
-            "handoff": {"type": "str", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-    message = Message(
-        ue=params["ue"],
-        target_cell=params["target_cell"],
-        source_cell=params["source_cell"],
-        ho_status=params["ho_status"],
-        policy=params["policy"],
-        apps=None if params["apps"] is None else tuple(params["apps"]),
-    )
-    situation = Situation(params["cells"], params["ues"], params["me_hosts"], params["declared"])
-    try:
-        decided = plan(message, situation, params["handoff"]).to_dict()
-    except RelocationError as error:
-        module.fail_json(msg=str(error))
-    facts = {"mec_relocation": {"plan": decided}}
-    module.exit_json(changed=False, plan=decided, ansible_facts=facts)
+    # Not above: who only wants to know the parameters need not load what they are for.
+    from ansible_collections.mec.relocation.plugins.module_utils.verbs.handoff_plan import run
+
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    carry_out(module, run)
 
 
 if __name__ == "__main__":

@@ -146,91 +146,29 @@ ansible_facts:
           returned: success
 """
 
-import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
-from ansible_collections.mec.relocation.plugins.module_utils.image import (
-    FromRegistry,
-    FromSource,
-    ImageStore,
-    ImageSync,
-    Origin,
-    Peer,
-)
-from ansible_collections.mec.relocation.plugins.module_utils.registry import (
-    ImageReference,
-    Registry,
-)
+from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
 
-
-def origin_of(config: HostConfig, source: str | None) -> Origin:
-    """Where the image comes from: the ME host `source`, or the repository."""
-    if source is not None:
-        return FromSource(Peer(config, source), config.repository.name)
-    return FromRegistry(Registry.of(config.repository))
-
-
-def synchronise(module: AnsibleModule) -> dict[str, Any]:
-    """Compare, bring what is missing, and tell."""
-    image = ImageReference.parse(module.params["image"])
-    source = module.params["source"] if module.params["from"] == "source" else None
-    config = HostConfig.load()
-    begin_s = time.monotonic()
-    sync = ImageSync(image, origin_of(config, source), ImageStore(), config.repository.name)
-    plan = sync.plan()
-    if module.check_mode:
-        image_id, moved = plan.image_id, sync.estimate(plan)
-    else:
-        image_id, moved = sync.carry_out(plan)
-    facts = {
-        "image": str(image),
-        "reference": sync.name,
-        "digest": plan.wanted.digest,
-        "image_id": image_id,
-        "present_before": plan.present is not None,
-        "bytes": moved.size_bytes,
-        "layers_moved": moved.layers,
-        "duration_s": round(time.monotonic() - begin_s, 6),
-        "from": source or "registry",
-    }
-    facts["phase"] = {
-        "name": "image_sync",
-        "start_s": module.params["at_s"],
-        "duration_s": facts["duration_s"],
-        "bytes": moved.size_bytes,
-    }
-    before = plan.before.image_id if plan.before else None
-    return {
-        "changed": not plan.named,
-        "diff": {
-            "before": {sync.name: before},
-            "after": {sync.name: image_id},
-        },
-        "ansible_facts": {"mec_relocation": {"image_sync": facts}},
-        **facts,
-    }
+ARGUMENT_SPEC: dict[str, Any] = {
+    "image": {"type": "str", "required": True},
+    "from": {"type": "str", "choices": ["registry", "source"], "default": "registry"},
+    "source": {"type": "str"},
+    "at_s": {"type": "float", "default": 0.0},
+}
+REQUIRED_IF = [("from", "source", ["source"])]
 
 
 def main() -> None:
     """Make the image present."""
+    # Not above: who only wants to know the parameters need not load what they are for.
+    from ansible_collections.mec.relocation.plugins.module_utils.verbs.image_sync import run
+
     module = AnsibleModule(
-        argument_spec={
-            "image": {"type": "str", "required": True},
-            "from": {"type": "str", "choices": ["registry", "source"], "default": "registry"},
-            "source": {"type": "str"},
-            "at_s": {"type": "float", "default": 0.0},
-        },
-        required_if=[("from", "source", ["source"])],
-        supports_check_mode=True,
+        argument_spec=ARGUMENT_SPEC, required_if=REQUIRED_IF, supports_check_mode=True
     )
-    try:
-        result = synchronise(module)
-    except RelocationError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+    carry_out(module, run)
 
 
 if __name__ == "__main__":

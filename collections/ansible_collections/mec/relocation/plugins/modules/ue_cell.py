@@ -53,39 +53,24 @@ address:
   sample: 192.168.100.101
 """
 
-import json
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
 
-COMMAND = "/usr/local/sbin/mec-ue-attach"
-
-
-def attach(module: AnsibleModule, *arguments: str) -> dict[str, str]:
-    """Run the UE's program and read its answer."""
-    code, output, errors = module.run_command([COMMAND, *arguments])
-    if code != 0:
-        module.fail_json(msg=errors.strip() or f"{COMMAND} ended with {code}.")
-    answer: dict[str, str] = json.loads(output)
-    return answer
+ARGUMENT_SPEC: dict[str, Any] = {
+    "cell": {"type": "str"},
+    "grace_s": {"type": "float", "default": 0.2},
+}
 
 
 def main() -> None:
     """Attach the UE, or ask it."""
-    module = AnsibleModule(
-        argument_spec={"cell": {"type": "str"}, "grace_s": {"type": "float", "default": 0.2}},
-        supports_check_mode=True,
-    )
-    cell = module.params["cell"]
-    before = attach(module, "--status")
-    after, changed = before, cell is not None and cell != before["cell"]
-    if changed and not module.check_mode:
-        after = attach(module, cell, "--grace-s", str(module.params["grace_s"]))
-    module.exit_json(
-        changed=changed,
-        cell=cell or before["cell"],
-        address=after["address"],
-        diff={"before": f"cell {before['cell']}\n", "after": f"cell {cell or before['cell']}\n"},
-    )
+    # Not above: who only wants to know the parameters need not load what they are for.
+    from ansible_collections.mec.relocation.plugins.module_utils.verbs.ue_cell import run
+
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    carry_out(module, run)
 
 
 if __name__ == "__main__":

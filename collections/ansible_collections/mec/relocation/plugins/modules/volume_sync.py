@@ -59,50 +59,26 @@ ansible_facts:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.channel import Channel
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
-from ansible_collections.mec.relocation.plugins.module_utils.precopy import precopy_volume
+from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "app": {"type": "str", "required": True},
+    "target": {"type": "str", "required": True},
+    "handoff": {"type": "str", "required": True},
+    "at_s": {"type": "float", "default": 0.0},
+}
 
 
 def main() -> None:
     """Make the pass."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "target": {"type": "str", "required": True},
-            "handoff": {"type": "str", "required": True},
-            "at_s": {"type": "float", "default": 0.0},
-        },
-        supports_check_mode=True,
-    )
-    params = module.params
-    try:
-        config = HostConfig.load()
-        with Channel(config, params["target"]) as target:
-            done = precopy_volume(
-                config, params["app"], target, params["handoff"], check=module.check_mode
-            )
-    except RelocationError as error:
-        module.fail_json(msg=str(error))
-    facts = {
-        "bytes": done.bytes,
-        "files": len(done.changes),
-        "duration_s": round(done.duration_s, 6),
-        "phase": {
-            "name": "volume_sync",
-            "start_s": params["at_s"],
-            "duration_s": round(done.duration_s, 6),
-            "bytes": done.bytes,
-        },
-    }
-    module.exit_json(
-        changed=bool(done.changes),
-        diff={"prepared": "".join(f"{change}\n" for change in done.changes)},
-        ansible_facts={"mec_relocation": {"volume_sync": facts}},
-        **facts,
-    )
+    # Not above: who only wants to know the parameters need not load what they are for.
+    from ansible_collections.mec.relocation.plugins.module_utils.verbs.volume_sync import run
+
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    carry_out(module, run)
 
 
 if __name__ == "__main__":

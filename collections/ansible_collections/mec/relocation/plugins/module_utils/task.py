@@ -1,0 +1,65 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One task of a playbook, taken by the library that is installed here.
+
+The action plugin ``installed`` starts this over the connection that Ansible has open. It spares the
+time in which Ansible packs a module and the host compiles it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+from .errors import RelocationError
+
+# Said before anything is done: without it, nothing was, and the module may be sent instead.
+TAKEN = "taken"
+VERBS = frozenset(
+    {
+        "app_info",
+        "app_relocate",
+        "container_commit",
+        "downtime_probe",
+        "image_sync",
+        "ue_cell",
+        "volume_sync",
+    }
+)
+# Written by the module `agent`, which installs the library: file names and their digests.
+DIGESTS = Path(__file__).with_name("digests.json")
+
+
+def take(request: dict[str, Any], out: IO[str]) -> None:
+    """Do what the request asks for, if the library is the same at both ends.
+
+    Args:
+        request: ``verb``, ``params`` and ``check``, and in ``library`` the digests of the
+            controller's files.
+        out: where the answer goes: ``TAKEN``, and the result as JSON on the next line.
+    """
+    installed = json.loads(DIGESTS.read_text())
+    if request["verb"] not in VERBS or not installed.items() <= request["library"].items():
+        return
+    out.write(f"{TAKEN}\n")
+    out.flush()
+    verb = importlib.import_module(f"{__package__}.verbs.{request['verb']}")
+    try:
+        result = verb.run(request["params"], check=request["check"])
+    except RelocationError as error:
+        result = {"failed": True, "msg": str(error), **error.result}
+    out.write(json.dumps(result) + "\n")
+
+
+def main() -> None:
+    """Take the task that standard input describes."""
+    take(json.load(sys.stdin), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
