@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import threading
+from pathlib import Path
 
 from .config import Settings
 from .passwords import hash_password
@@ -58,6 +60,14 @@ class Instance:
                 store.close()
                 raise
             self._store = store
+
+    def rehearse(self) -> None:
+        """Do once, on a folder of its own, what the activation does: the next time is faster."""
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store(Path(folder) / self.settings.database.name)
+            store.users()
+            store.check()
+            store.close()
 
     def remember(self) -> None:
         """Make the activation outlive a crash of the host; it need not delay the answer."""

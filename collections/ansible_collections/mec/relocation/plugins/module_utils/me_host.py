@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from . import state
 from .app import App, check_name
@@ -26,6 +26,9 @@ from .gateway import Gateway
 from .lease import Lease
 from .platform import Instance, Platform
 from .version import VERSION
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _HEALTH_PAUSE_S = 0.002
 _STANDBY_S = 60.0
@@ -75,6 +78,7 @@ class MeHost:
         self.config = config
         self._platform = platform
         self._prepared: dict[str, tuple[App, Instance]] = {}
+        self._writing: dict[str, Future[None]] = {}
         self.gateway = Gateway(
             config.gateway_socket, config.state_dir / "gateway" / "locations.map"
         )
@@ -117,17 +121,25 @@ class MeHost:
         }
 
     def apply(self, app: str, stream: IO[bytes]) -> dict[str, int]:
-        """Make the app's PV here like the source's, as far as the stream says; durably.
+        """Make the app's PV here like the source's, as far as the stream says.
+
+        It is made durable meanwhile; `activate` waits for that.
 
         Raises:
             RelocationError: the app serves here, or the stream cannot be applied.
         """
         # Imported here: a channel to a gateway alone opens faster without it.
+        from concurrent.futures import ThreadPoolExecutor
+
         from .volume_apply import apply
 
         if self._state(app).instance().get("state") == "serving":
             raise RelocationError(f"App {app!r} serves on {self.config.name} already.")
         applied = apply(self.config.pv_root / check_name(app), stream)
+        self._wait_until_durable(app)
+        writer = ThreadPoolExecutor(1)
+        self._writing[app] = writer.submit(applied.sync)
+        writer.shutdown(wait=False)
         return {"files": applied.files, "bytes": applied.bytes}
 
     def record(self, record: Mapping[str, Any]) -> None:
@@ -240,6 +252,7 @@ class MeHost:
                 self._wait_until_ready(declared, instance, deadline)
         self._ask_to_serve(declared, instance, deadline)
         self._wait_for_health(declared, instance, deadline)
+        self._wait_until_durable(app)
         return describe(instance)
 
     def settle(self, app: str, handoff: str) -> None:
@@ -325,6 +338,17 @@ class MeHost:
         if instance is None:
             raise RelocationError(f"App {app!r} has no instance on {self.config.name}.")
         return instance
+
+    def _wait_until_durable(self, app: str) -> None:
+        """What was applied to the PV outlives a crash of this host when this returns."""
+        writing = self._writing.pop(app, None)
+        try:
+            if writing is not None:
+                writing.result()
+        except OSError as error:
+            raise RelocationError(
+                f"The volume of {app!r} cannot be kept on {self.config.name}: {error}."
+            ) from error
 
     def _ask_to_serve(self, app: App, instance: Instance, deadline: float) -> None:
         activate = app.activate

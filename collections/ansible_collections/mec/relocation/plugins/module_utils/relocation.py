@@ -10,11 +10,10 @@ import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .app import App
 from .channel import Channel
-from .commit import Commit, committer
 from .config import HostConfig
 from .connection import Connection
 from .cutover import Bounds, Cutover
@@ -28,6 +27,9 @@ from .state import AppState
 from .transfer import Proactive, Reactive, Transfer
 from .volume import VolumeSync
 from .volume_copy import Volume, VolumeCopy
+
+if TYPE_CHECKING:
+    from .commit import Commit
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def commit(
     """
     me_host = MeHost(config)
     app, instance = _serving(me_host, name)
+    from .commit import committer
+
     commits = committer(config, app, instance, me_host.platform, plain=plain)
     if check:
         return commits.estimate(), 0
@@ -172,6 +176,9 @@ def _transfer(
     base = instance.base_image_id
     if order.scenario == "proactive":
         return Proactive(app, base, order.handoff, target, volume)
+    # Imported here: a pro-active relocation starts faster without a registry's client.
+    from .commit import committer
+
     plain = not order.first_commit
     commits = committer(config, app, instance, me_host.platform, plain=plain)
     return Reactive(app, base, order.handoff, target, volume, commits, order.first_commit)

@@ -11,14 +11,17 @@ Section 3.1 of the paper. ``Proactive``: the base image is there, the volume is 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .app import App
-from .commit import Committer
 from .errors import RelocationError
 from .me_host import Host
 from .record import Record
 from .volume_copy import Volume
+
+if TYPE_CHECKING:
+    # A pro-active relocation starts faster without a registry's client.
+    from .commit import Committer
 
 # A pull may have to bring the base image.
 _PULL_S = 600.0

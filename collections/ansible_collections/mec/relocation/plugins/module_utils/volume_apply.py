@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -43,14 +44,21 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Applied:
-    """What one stream changed: paths, and the bytes that came."""
+    """What one stream changed.
+
+    Attributes:
+        files: paths.
+        bytes: the bytes that came.
+        sync: makes it outlive a crash of the host; raises OSError.
+    """
 
     files: int
     bytes: int
+    sync: Callable[[], None]
 
 
 def apply(root: Path, stream: IO[bytes]) -> Applied:
-    """Make the volume like the source's, for the paths in the stream; durably.
+    """Make the volume like the source's, for the paths in the stream; it is not durable yet.
 
     Args:
         root: the volume on the target; nobody else works on it.
@@ -76,7 +84,8 @@ def apply(root: Path, stream: IO[bytes]) -> Applied:
             f"The delta of the volume {root} cannot be applied: {error}.",
             "A pass of rsync makes it whole.",
         ) from error
-    return Applied(applier.files, reader.size_bytes)
+    sync = functools.partial(_sync, root, applier.changed_files, applier.changed_folders)
+    return Applied(applier.files, reader.size_bytes, sync)
 
 
 class _Applier:
@@ -89,8 +98,8 @@ class _Applier:
         # Directories get their attributes last: what is done in them changes their time.
         self._folders: dict[bytes, Attributes] = {}
         # To be synced when all is written.
-        self._files: list[bytes] = []
-        self._changed_folders: set[bytes] = set()
+        self.changed_files: list[bytes] = []
+        self.changed_folders: set[bytes] = set()
 
     def run(self) -> None:
         """Apply all records until the end."""
@@ -110,7 +119,6 @@ class _Applier:
         for path, attributes in reversed(self._folders.items()):
             with closing(open_handle(self._root_fd, path)) as handle:
                 attributes.put(handle)
-        self._sync()
 
     # -- one record each --------------------------------------------------------------------
 
@@ -128,9 +136,9 @@ class _Applier:
             if status is None or not stat.S_ISDIR(status.st_mode):
                 _remove(folder, name)
                 os.mkdir(name, 0o700, dir_fd=folder)
-                self._changed_folders.add(parent(path))
+                self.changed_folders.add(parent(path))
         self._folders[path] = wanted
-        self._changed_folders.add(path)
+        self.changed_folders.add(path)
         if names:
             only = set(unpack(names[1:]))
             with closing(open_folder(self._root_fd, path)) as fd:
@@ -148,7 +156,7 @@ class _Applier:
                 os.utime(fd, ns=(0, 0))
                 raise
             wanted.put(fd)
-        self._files.append(path)
+        self.changed_files.append(path)
 
     def _link(self, path: bytes, first: bytes) -> None:
         with folder_of(self._root_fd, check_path(first)) as (source, source_name):
@@ -224,22 +232,25 @@ class _Applier:
         if not path:
             raise ValueError("the root of a volume stays a directory")
         with folder_of(self._root_fd, path) as at:
-            self._changed_folders.add(parent(path))
+            self.changed_folders.add(parent(path))
             yield at
 
-    def _sync(self) -> None:
-        if len(self._files) + len(self._changed_folders) > _SYNCED_ONE_BY_ONE:
-            if _LIBC.syncfs(self._root_fd) != 0:
+
+def _sync(root: Path, files: Sequence[bytes], folders: Collection[bytes]) -> None:
+    with opened_root(root) as root_fd:
+        if len(files) + len(folders) > _SYNCED_ONE_BY_ONE:
+            if _LIBC.syncfs(root_fd) != 0:
                 raise OSError(ctypes.get_errno(), "the file system cannot be synced")
             return
-        for path in self._files:
-            with folder_of(self._root_fd, path) as (folder, name):
+        for path in files:
+            # The app may have begun to work on it.
+            with contextlib.suppress(*ABSENT), folder_of(root_fd, path) as (folder, name):
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
                 with closing(os.open(name, flags, dir_fd=folder)) as fd:
                     os.fsync(fd)
-        for path in self._changed_folders:
+        for path in folders:
             # One that something was removed from may have been removed itself.
-            with contextlib.suppress(*ABSENT), closing(open_folder(self._root_fd, path)) as fd:
+            with contextlib.suppress(*ABSENT), closing(open_folder(root_fd, path)) as fd:
                 os.fsync(fd)
 
 

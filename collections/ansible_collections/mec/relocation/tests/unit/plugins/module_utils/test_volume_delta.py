@@ -702,7 +702,9 @@ def test_what_was_sent_is_on_the_disk(
 
     monkeypatch.setattr(volume_apply.os, "fsync", Disk().sync)
     monkeypatch.setattr(volume_apply, "_LIBC", Disk())
-    transfer(source, target, everything(source))
+    _built, applied = transfer(source, target, everything(source))
+    assert synced == []
+    applied.sync()
     if many:
         assert synced == [target]
     else:
