@@ -24,7 +24,8 @@ import socket, ssl, time
 plain = socket.create_connection(("videoapp.mec.test", 443))
 tls = ssl.create_default_context().wrap_socket(plain, server_hostname="videoapp.mec.test")
 tls.sendall(b"POST /api/session HTTP/1.1\\r\\nHost: videoapp.mec.test\\r\\n"
-            b"Content-Type: application/json\\r\\nContent-Length: 100\\r\\n\\r\\n{")
+            b"Content-Type: application/json\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
+            b"1\\r\\n{\\r\\n")
 print("sent", flush=True)
 time.sleep(25)
 """

@@ -1,8 +1,9 @@
 -- Hold and release, for the relocation of an app.
 --
 -- While an app is held, its requests wait here, before the map of locations is read; released, they
--- go on to wherever the app is by then. A request that has waited for the time given with the hold
--- is answered with 503 and may be sent again.
+-- go on to wherever the app is by then. Only a request with the variable txn.released may go on: one
+-- that has waited for the time given with the hold does not have it, nor one for which HAProxy ended
+-- the wait because its client had gone.
 
 local held_ms = {}
 
@@ -13,18 +14,14 @@ end
 
 core.register_action("hold", { "http-req" }, function(txn)
   local app = txn:get_var("txn.app")
-  if not held_ms[app] then
-    return
-  end
   local arrived_ms = now_ms()
   while held_ms[app] do
     if now_ms() - arrived_ms > held_ms[app] then
-      local reply = txn:reply({ status = 503, reason = "Service Unavailable" })
-      reply:add_header("retry-after", "1")
-      txn:done(reply)
+      return
     end
     core.msleep(1)
   end
+  txn:set_var("txn.released", true)
 end)
 
 -- mec hold APP MILLISECONDS
