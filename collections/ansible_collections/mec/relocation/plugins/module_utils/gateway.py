@@ -10,6 +10,7 @@ with the ME host taken from a map, and so that requests of a held app wait befor
 
 from __future__ import annotations
 
+import csv
 import socket
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Gateway:
 
     def check(self, app: str, host: str) -> None:
         """Raise unless this gateway can send the app's requests to its instance on ``host``."""
-        self._backend(app, host)
+        self._sessions(app, host)
 
     def switch(self, app: str, host: str) -> None:
         """Send the app's requests to its instance on ``host``; ``check`` it ahead."""
@@ -61,20 +62,24 @@ class Gateway:
             write_durably(self.map_path, content, mode=0o644)
 
     def in_flight(self, app: str, host: str) -> int:
-        """The requests that the app's instance on ``host`` is answering through this gateway."""
-        header, row = self._backend(app, host)
-        return int(dict(zip(header.split(","), row.split(","), strict=False))["scur"])
+        """The requests that the app's instance on ``host`` is answering through this gateway.
 
-    def _backend(self, app: str, host: str) -> tuple[str, str]:
-        """Header and row of the backend's statistics (HAProxy management guide, 9.1)."""
+        Tunnels and event streams are left out: they do not end by themselves.
+        """
+        sessions = self._sessions(app, host)
+        return sessions["BACKEND"] - sessions.get("streams", 0)
+
+    def _sessions(self, app: str, host: str) -> dict[str, int]:
+        """The sessions of the backend and of its servers (HAProxy management guide, 9.1)."""
         name = f"{app}.{host}"
-        lines = self._ask(f"show stat {name} 2 -1").removeprefix("# ").splitlines()
-        if len(lines) < 2 or not lines[1].startswith(f"{name},BACKEND,"):
+        answer = self._ask(f"show stat {name} 6 -1").removeprefix("# ")
+        rows = [row for row in csv.DictReader(answer.splitlines()) if row["pxname"] == name]
+        if not rows:
             raise RelocationError(
                 f"The gateway has no backend {name!r}.",
                 "Deploy the app (role app) on every ME host.",
             )
-        return lines[0], lines[1]
+        return {row["svname"]: int(row["scur"]) for row in rows}
 
     def _expect(self, wanted: str, command: str) -> None:
         answer = self._ask(command).strip()

@@ -78,6 +78,7 @@ options:
         description:
           - The connections that a gateway has open to the instance at a time. Further requests wait
             at the gateway. Left out, 256.
+          - Tunnels and event streams are counted by themselves, up to the same number.
         type: int
   image_id:
     description: The id of the image on this host, as M(mec.relocation.image_sync) returns it.

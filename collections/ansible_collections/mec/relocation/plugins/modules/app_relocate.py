@@ -67,7 +67,9 @@ options:
   drain_s:
     description:
       - How long requests under way may take to finish before the source is frozen.
-      - One that takes longer is cut off when the source ends. Its client sees a broken connection.
+      - One that takes longer is cut off when the source ends. Its client sees a 502, or an answer
+        that breaks off.
+      - Tunnels and event streams are not waited for.
     type: float
     default: 0.2
   activate_s:
