@@ -19,6 +19,8 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLAYBOOK_TIMEOUT_S = 900
+# What Ansible prints is read by the tests.
+READABLE = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"}
 ME_HOSTS = ("worker1", "worker2")
 OTHER_CELL = {"cell1": "cell2", "cell2": "cell1"}
 ME_HOST_OF = {"cell1": "worker1", "cell2": "worker2"}
@@ -125,7 +127,7 @@ class Testbed:
             command,
             input=given,
             cwd=PROJECT,
-            env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"},
+            env={**os.environ, **READABLE},
             capture_output=True,
             text=True,
             timeout=PLAYBOOK_TIMEOUT_S,
