@@ -81,9 +81,12 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def summary(records: list[dict[str, Any]], viewer: dict[str, Any]) -> dict[str, Any]:
     """What a run of handoffs shows."""
+    verified = [r["verification"]["verified"] for r in records if r["verification"]]
     return {
         "handoffs": len(records),
         "completed": sum(record["outcome"] == "completed" for record in records),
+        "verified": sum(verified),
+        "not_verified": len(verified) - sum(verified),
         "downtime_s": spread([record["downtime_s"] for record in records]),
         "longest_gap_s": spread([record["client"]["longest_gap_s"] for record in records]),
         "requests": sum(record["client"]["requests"] for record in records),
@@ -121,7 +124,8 @@ def main() -> None:
     print(json.dumps(result, indent=2))
     print(f"records, samples and summary: results/{run}/")
     lost = viewer.get("lost", True) or viewer.get("went_back", 1)
-    sys.exit(1 if lost or result["failed"] or result["completed"] < options.count else 0)
+    failed = result["failed"] or result["not_verified"]
+    sys.exit(1 if lost or failed or result["completed"] < options.count else 0)
 
 
 if __name__ == "__main__":

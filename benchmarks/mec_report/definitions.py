@@ -58,6 +58,12 @@ def definitions(summary: dict[str, Any]) -> list[tuple[str, str]]:
             "through twice counts with its sum.",
         ),
         (
+            "Volume verified",
+            "How many completed relocations were found to have the same volume on both sides, but "
+            "for what the app had changed since, of those in which anyone looked "
+            "(relocations.jsonl). What was found otherwise is listed as an error.",
+        ),
+        (
             "p95, p99",
             "Nearest rank: the smallest measured value that so many percent do not exceed. "
             "With few values they are the maximum.",

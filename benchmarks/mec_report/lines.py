@@ -77,6 +77,10 @@ class Line:
     def optional_part(self, field: str) -> Line | None:
         return None if self._get(field) is None else self.part(field)
 
+    def later_part(self, field: str) -> Line | None:
+        """Like `optional_part`, for a field that older files do not have."""
+        return self.optional_part(field) if field in self._value else None
+
     def parts(self, field: str) -> list[Line]:
         place = f"{self._place}, field {field}"
         return [Line(value, f"{place}[{n}]") for n, value in enumerate(self._list(field))]

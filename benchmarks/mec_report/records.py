@@ -74,7 +74,11 @@ class Client:
 
 @dataclass(frozen=True)
 class Relocation:
-    """One relocation record. `client` is None where no probe ran or its samples are not there."""
+    """One relocation record.
+
+    client: None where no probe ran or its samples are not there.
+    verified: whether the volume was found the same on both sides; None where nobody looked.
+    """
 
     id: str
     time: str
@@ -90,6 +94,7 @@ class Relocation:
     total_s: float | None
     phases: tuple[Phase, ...]
     client: Client | None
+    verified: bool | None
     fallback: str | None
     error: str | None
 
@@ -156,6 +161,7 @@ class Event:
 def relocation(line: Line, samples: tuple[Sample, ...] | None) -> Relocation:
     """Read a relocation record; raises FolderError."""
     client = line.optional_part("client")
+    verification = line.later_part("verification")
     outcome = line.choice("outcome", OUTCOMES)
     downtime_s = line.optional_number("downtime_s")
     if outcome == "completed" and downtime_s is None:
@@ -175,6 +181,7 @@ def relocation(line: Line, samples: tuple[Sample, ...] | None) -> Relocation:
         total_s=line.optional_number("total_s"),
         phases=_phases(line),
         client=_client(client, samples) if client and samples is not None else None,
+        verified=verification.flag("verified") if verification else None,
         fallback=line.optional_text("fallback"),
         error=line.optional_text("error"),
     )

@@ -76,6 +76,7 @@ def _series(series: Series, preparations: Sequence[Preparation]) -> Json:
         "title": series.title,
         "outcomes": outcomes(series.relocations),
         "requests": requests(series.relocations),
+        "volume_verified": _kept(relocation.verified for relocation in completed),
         "session_kept": _kept(experiment.session_kept for experiment in experiments),
         "watch_time_kept": _kept(experiment.watch_time_kept for experiment in experiments),
         "figures": {
@@ -102,7 +103,7 @@ def _series(series: Series, preparations: Sequence[Preparation]) -> Json:
 
 
 def _kept(answers: Iterable[bool | None]) -> Json:
-    """How often something was kept, of how many times that anyone looked."""
+    """How often something was kept or verified, of how many times that anyone looked."""
     looked = [answer for answer in answers if answer is not None]
     return {"kept": sum(looked), "of": len(looked)}
 
@@ -216,6 +217,7 @@ def _relocations(folder: Folder, found: Sequence[Series]) -> list[Json]:
             "total_s": relocation.total_s,
             **_seen(relocation.client),
             "bytes": _bytes(relocation, folder.preparations),
+            "verified": relocation.verified,
             "fallback": relocation.fallback,
             "error": relocation.error,
         }

@@ -88,6 +88,7 @@ def overview(series: Sequence[Json]) -> Table:
             "Times the paper's mean",
             "Median longest gap",
             "Failed requests",
+            "Volume verified",
             "Session kept",
             "Watch time kept",
         ),
@@ -99,6 +100,7 @@ def overview(series: Sequence[Json]) -> Table:
                 units.number(each["ratio_to_paper"]),
                 units.seconds(_of(each, "longest_gap_s", "median")),
                 units.share(each["requests"]),
+                units.kept_of(each["volume_verified"]),
                 units.kept_of(each["session_kept"]),
                 units.kept_of(each["watch_time_kept"]),
             )

@@ -49,7 +49,7 @@ def kept(answer: bool | None) -> str:
 
 
 def kept_of(answers: dict[str, int]) -> str:
-    """How often something was kept."""
+    """How often something was kept or verified."""
     return f"{answers['kept']} of {answers['of']}" if answers["of"] else NOTHING
 
 

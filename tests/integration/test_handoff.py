@@ -41,6 +41,8 @@ def test_a_handoff_moves_the_ue_and_its_app(testbed: Testbed, trip: str) -> None
     assert record["outcome"] == "completed", trip
     assert record["target"] == target
     assert record["error"] is None
+    assert record["verification"]["verified"]
+    assert record["verification"]["files"] > 1
     assert testbed.cell("ue1") == cell
     assert testbed.where("videoapp")[target] == "serving"
     assert list(testbed.where("videoapp").values()).count("serving") == 1

@@ -138,6 +138,10 @@ class Recomputed:
             "title": TITLES[name],
             "outcomes": self.outcomes(records),
             "requests": self.requests(records),
+            "volume_verified": {
+                "kept": sum(bool(r["verification"]["verified"]) for r in done),
+                "of": len(done),
+            },
             "session_kept": self.kept(lines, "session_kept"),
             "watch_time_kept": self.kept(lines, "watch_time_kept"),
             "figures": {
@@ -290,6 +294,7 @@ class Recomputed:
                     "requests": seen and seen.sent,
                     "failed": seen and seen.failed,
                     "bytes": self.moved(record),
+                    "verified": record["verification"] and record["verification"]["verified"],
                     "fallback": record["fallback"],
                     "error": record["error"],
                 }

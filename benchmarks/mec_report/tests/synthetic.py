@@ -105,6 +105,7 @@ class Builder:
         app: str = "videoapp",
         probed: bool = True,
         failed: int = 0,
+        verified: bool = True,
     ) -> str:
         """Add a relocation, with its samples where it was `probed`; returns its id."""
         id_ = f"20260101T120000-{len(self.relocations):08x}"
@@ -136,6 +137,7 @@ class Builder:
                 "total_s": made[-1]["start_s"] + made[-1]["duration_s"],
                 "phases": made,
                 "client": client,
+                "verification": {"verified": verified} if outcome == "completed" else None,
                 "fallback": None,
                 "error": None if outcome == "completed" else "worker2: <no answer> | 503 & more",
             }
@@ -224,6 +226,7 @@ def full(path: Path, repetitions: int = 5) -> Path:
                 outcome="aborted" if aborted else "completed",
                 probed=not (series == "proactive" and repetition == 4),
                 failed=3 if series == "reactive-paper" and repetition == 1 else 0,
+                verified=not (series == "reactive" and repetition == 2),
             )
     builder.relocate("proactive")
     for policy, series, announced in (

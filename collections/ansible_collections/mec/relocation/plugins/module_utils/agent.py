@@ -47,7 +47,7 @@ STEPS = frozenset(
 
 
 # Steps that read what follows the line.
-STREAM_STEPS = frozenset({"apply"})
+STREAM_STEPS = frozenset({"apply", "verify"})
 
 # Steps for a target that takes an image straight from here; the answer to the last is followed by
 # bytes until the channel closes.

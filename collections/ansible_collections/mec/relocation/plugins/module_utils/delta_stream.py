@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The form in which changes of a volume travel: records in frames, each with a digest.
+"""The form in which a volume's changes travel, or its manifest: records in frames with digests.
 
 A record is a list of byte strings. A frame is its length (4 bytes, big-endian), the record, and a
 digest of all frames until there: nothing of a stream is acted upon before it has been found intact.
 The last record is ``END``, or ``ABORTED`` where the source could not go on.
 
-Records, by their first string; a path is relative to the root, and an item is followed by its
-attributes:
+The records of a manifest are described in `volume_verify`. Those of changes, by their first string;
+a path is relative to the root, and an item is followed by its attributes:
 
     absent    path                      nothing has this path any more
     folder    path, names or "", ...    a directory; with "=" and names, no others are in it
@@ -102,12 +102,12 @@ class Reader:
             RelocationError: the source gave up.
         """
         if self.size_bytes == 0 and self._exactly(len(MAGIC)) != MAGIC:
-            raise DamagedStream("This is no delta of a volume.")
+            raise DamagedStream("This is no stream of a volume.")
         while not self._ended:
             record = self._record()
             self._ended = record[:1] in ([END], [ABORTED])
             if record[:1] == [ABORTED]:
-                raise RelocationError("The source gave up while it sent the delta of the volume.")
+                raise RelocationError("The source gave up while it read the volume.")
             if not self._ended:
                 yield record
 
@@ -120,22 +120,22 @@ class Reader:
     def _record(self) -> list[bytes]:
         (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
         if length > _MAX_FRAME_BYTES:
-            raise DamagedStream("The delta of the volume is damaged.")
+            raise DamagedStream("The stream of the volume is damaged.")
         frame = self._exactly(length)
         self._digest.update(frame)
         if self._exactly(_DIGEST_BYTES) != self._digest.digest():
-            raise DamagedStream("The delta of the volume is damaged.")
+            raise DamagedStream("The stream of the volume is damaged.")
         try:
             return unpack(frame)
         except ValueError:
-            raise DamagedStream("The delta of the volume has a record that is none.") from None
+            raise DamagedStream("The stream of the volume has a record that is none.") from None
 
     def _exactly(self, wanted: int) -> bytes:
         parts = []
         while wanted:
             part = self._stream.read(wanted)
             if not part:
-                raise DamagedStream("The delta of the volume broke off.")
+                raise DamagedStream("The stream of the volume broke off.")
             self.size_bytes += len(part)
             wanted -= len(part)
             parts.append(part)

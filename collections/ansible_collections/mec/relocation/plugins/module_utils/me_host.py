@@ -16,6 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from . import state
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _HEALTH_PAUSE_S = 0.002
 _STANDBY_S = 60.0
+# The clock by which files are stamped (clock_gettime(2)); the module time has no name for it.
+_CLOCK_REALTIME_COARSE = 5
 
 
 class Reply(Protocol):
@@ -79,6 +82,7 @@ class MeHost:
         self._platform = platform
         self._prepared: dict[str, tuple[App, Instance]] = {}
         self._writing: dict[str, Future[None]] = {}
+        self._activated_ns: dict[str, int] = {}
         self.gateway = Gateway(
             config.gateway_socket, config.state_dir / "gateway" / "locations.map"
         )
@@ -141,6 +145,25 @@ class MeHost:
         self._writing[app] = writer.submit(applied.sync)
         writer.shutdown(wait=False)
         return {"files": applied.files, "bytes": applied.bytes}
+
+    def verify(self, app: str, handoff: str, stream: IO[bytes]) -> dict[str, Any]:
+        """Compare the PV of an app that was activated here with the source's; see `volume_verify`.
+
+        Raises:
+            RelocationError: it was not, another handoff is at work on it, or nothing can be read.
+        """
+        from .delta_stream import Reader
+        from .volume_verify import compare
+
+        reader = Reader(stream)
+        try:
+            if app not in self._activated_ns:
+                raise RelocationError(f"App {app!r} was not activated on this channel.")
+            with self._lease(app).held(handoff):
+                found = compare(self.config.pv_root / app, reader, self._activated_ns[app])
+            return asdict(found)
+        finally:
+            reader.drain()
 
     def record(self, record: Mapping[str, Any]) -> None:
         """Keep a relocation record."""
@@ -241,6 +264,7 @@ class MeHost:
         Raises:
             RelocationError: it did not answer its health path with 200 within ``timeout_s``.
         """
+        self._activated_ns[app] = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
         deadline = time.monotonic() + timeout_s
         if app not in self._prepared:
             self._prepared[app] = self._state(app).declaration(), self._instance(app)

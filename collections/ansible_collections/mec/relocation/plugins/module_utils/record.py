@@ -81,6 +81,7 @@ class Record:
             "total_s": round(time.monotonic() - self._zero, 6),
             "phases": [*self._earlier, *(phase.to_dict() for phase in self._phases)],
             "client": None,
+            "verification": None,
             "fallback": self.fallback,
             "error": self.error,
         }

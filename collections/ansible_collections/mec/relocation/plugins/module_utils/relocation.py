@@ -19,7 +19,7 @@ from .connection import Connection
 from .cutover import Bounds, Cutover
 from .errors import RelocationError
 from .lease import Lease
-from .me_host import Host, LocalHost, MeHost, describe
+from .me_host import Host, LocalHost, MeHost, Target, describe
 from .platform import Instance
 from .precopy import require_room
 from .record import Record
@@ -27,6 +27,7 @@ from .state import AppState
 from .transfer import Proactive, Reactive, Transfer
 from .volume import VolumeSync
 from .volume_copy import Volume, VolumeCopy
+from .volume_verify import not_verified, verify
 
 if TYPE_CHECKING:
     from .commit import Commit
@@ -42,6 +43,7 @@ class Order:
     ue: str | None = None
     scenario: str = "proactive"
     first_commit: bool = True
+    verify: bool = False
     at_s: float = 0.0
     earlier: Sequence[dict[str, Any]] = field(default_factory=list)
     bounds: Bounds = field(default_factory=Bounds)
@@ -151,6 +153,8 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
             record=record,
         ).run()
         done = record.to_dict()
+        if order.verify and volume is not None and record.outcome == "completed":
+            done = _verified(me_host, target, done)
         me_host.record(done)
         for step, arguments in (
             ("record", {"record": done}),
@@ -182,6 +186,26 @@ def _transfer(
     plain = not order.first_commit
     commits = committer(config, app, instance, me_host.platform, plain=plain)
     return Reactive(app, base, order.handoff, target, volume, commits, order.first_commit)
+
+
+def _verified(me_host: MeHost, target: Target, record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a completed relocation, with what a comparison of the two volumes says."""
+    app, here = record["app"], me_host.config.name
+    root = me_host.config.pv_root / app
+    if me_host.platform.find(app) is None:
+        found = verify(root, target, app, record["id"])
+    else:
+        found = not_verified(f"Its instance on {here} has not ended.")
+    told = [record["error"]]
+    if found["error"] is not None:
+        told.append(f"Relocated, but the volume was not verified: {found['error']}")
+    elif not found["verified"]:
+        told.append(
+            f"Relocated, but the volume on {target.name} differs from the source's: "
+            f"{'; '.join(found['differences'])} ({found['differing']} in all). "
+            f"The source's is still there: {root} on {here}."
+        )
+    return {**record, "verification": found, "error": " ".join(filter(None, told)) or None}
 
 
 def _serving(me_host: MeHost, name: str) -> tuple[App, Instance]:

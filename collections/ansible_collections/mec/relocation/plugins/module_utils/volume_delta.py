@@ -202,7 +202,7 @@ class _Builder:
         self._writer.write(b"file", path, base, *attributes.fields())
         large = status.st_size > SMALL_BYTES
         blocks: dict[int, bytes] = {}
-        for number, block in _blocks(content, status.st_size):
+        for number, block in data_blocks(content, status.st_size):
             if large or base:
                 blocks[number] = hashlib.blake2b(block, digest_size=_DIGEST_BYTES).digest()
             if not base or known.pop(number, None) != blocks[number]:
@@ -222,7 +222,7 @@ def _with_parents(path: bytes) -> set[bytes]:
     return {b"/".join(words[:count]) for count in range(1, len(words) + 1)}
 
 
-def _blocks(content: int, size_bytes: int) -> Iterator[tuple[int, bytes]]:
+def data_blocks(content: int, size_bytes: int) -> Iterator[tuple[int, bytes]]:
     """The blocks of a file, with their numbers, that are not all zeros; holes are not read."""
     at = 0
     while (at := _next_data(content, at)) < size_bytes:

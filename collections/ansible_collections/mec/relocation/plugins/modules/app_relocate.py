@@ -55,6 +55,15 @@ options:
         push and pull. That is the order of the paper, kept as a baseline.
     type: bool
     default: true
+  verify:
+    description:
+      - Compare the volume on O(target) with that of the source, path by path with all content and
+        attributes, after the app serves there. The requests do not wait for it, the module does.
+      - What the app has changed since is no difference. A difference, or that nothing could be
+        compared, is in the record's C(error), and a warning. The app serves on O(target) all the
+        same.
+    type: bool
+    default: false
   earlier:
     description: The phases of the handoff before this one, as the other modules returned them.
     type: list
@@ -113,6 +122,46 @@ record:
       type: list
       elements: dict
       returned: always
+    verification:
+      description:
+        - What the comparison of the two volumes found. C(null) without O(verify), without a volume,
+          and where the outcome is not V(completed).
+      type: dict
+      returned: always
+      contains:
+        verified:
+          description: Whether all is equal but for what the app has changed since.
+          type: bool
+          returned: always
+        files:
+          description: The number of paths that were compared, of every kind.
+          type: int
+          returned: always
+        bytes:
+          description: The size of the files among them.
+          type: int
+          returned: always
+        changed_since:
+          description: The number of paths that the app has changed since its activation.
+          type: int
+          returned: always
+        differing:
+          description: The number of paths that differ otherwise.
+          type: int
+          returned: always
+        differences:
+          description: Some of those, and in what they differ.
+          type: list
+          elements: str
+          returned: always
+        error:
+          description: Why nothing could be compared.
+          type: str
+          returned: always
+        duration_s:
+          description: How long it took, in seconds. It is not part of the relocation's times.
+          type: float
+          returned: always
 ansible_facts:
   description: The same, as C(mec_relocation.record).
   returned: as RV(record)
@@ -140,6 +189,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "default": "proactive",
     },
     "first_commit": {"type": "bool", "default": True},
+    "verify": {"type": "bool", "default": False},
     "at_s": {"type": "float", "default": 0.0},
     "earlier": {"type": "list", "elements": "dict", "default": []},
     "hold_s": {"type": "float", "default": 2.0},

@@ -28,6 +28,7 @@ def run(params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
         ue=params["ue"],
         scenario=params["scenario"],
         first_commit=params["first_commit"],
+        verify=params["verify"],
         at_s=params["at_s"],
         earlier=params["earlier"],
         bounds=Bounds(params["hold_s"], params["drain_s"], params["activate_s"]),
