@@ -7,7 +7,7 @@
 One pass of rsync compares everything. From before it on the volume is watched, so that what is left
 is known: such a delta goes over the channel that is open already, again and again until it is
 small, and once more when the source stands still. Where the watch cannot be relied upon, rsync
-takes its place.
+takes its place, and compares contents: it would not notice stores into mapped files otherwise.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class VolumeCopy:
         except OSError as error:
             record.fallback = f"The volume of {self._app!r} cannot be watched: {error}."
         with record.phase("volume_sync") as phase:
-            phase.bytes = self._compare()
+            phase.bytes = self._passes.run().bytes
         for _number in range(_MAX_PASSES):
             with record.phase("volume_delta") as phase:
                 phase.bytes = self._bring(record)
@@ -118,9 +118,9 @@ class VolumeCopy:
             return self._compare()
 
     def _compare(self) -> int:
-        """A pass of rsync over everything; returns the bytes that it took."""
+        """A pass of rsync over all contents; returns the bytes that it took."""
         self._signatures = NONE
-        return self._passes.run().bytes
+        return self._passes.run(by_content=True).bytes
 
     def _send(self, dirty: Dirty) -> int:
         built: list[Built] = []

@@ -19,11 +19,11 @@ from ansible_collections.mec.relocation.plugins.module_utils import me_host as m
 from ansible_collections.mec.relocation.plugins.module_utils import relocation
 from ansible_collections.mec.relocation.plugins.module_utils.agent import Agent
 from ansible_collections.mec.relocation.plugins.module_utils.app import App
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.me_host import MeHost
 from ansible_collections.mec.relocation.plugins.module_utils.platform import Instance
 from ansible_collections.mec.relocation.plugins.module_utils.state import AppState
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 
 APP = App.from_dict({"name": "notes", "image": "notes:1", "port": 80, "volume": "/data"})
 INSTANCE = Instance("notes-1", "172.17.0.2", "sha256:1", "sha256:1", running=True, restarts=False)
@@ -33,19 +33,7 @@ class Here(MeHost):
     """An ME host on this machine, whose platform is a note of whether there is an instance."""
 
     def __init__(self, place: Path, name: str, instance: Instance | None) -> None:
-        config = HostConfig.from_dict(
-            {
-                "name": name,
-                "platform": "docker",
-                "address": "127.0.0.1",
-                "pv_root": place / name / "pv",
-                "state_dir": place / name / "state",
-                "gateway_socket": place / "socket",
-                "repository": {"url": "", "ca": "", "credentials": ""},
-                "peers": {},
-                "ssh": {"user": "", "agent_key": "", "rsync_key": "", "known_hosts": ""},
-            }
-        )
+        config = host_config(place, name)
         super().__init__(config, self)  # type: ignore[arg-type]
         self.instance = instance
         self.volume = config.pv_root / "notes"

@@ -19,8 +19,9 @@ def test_a_pass_over_an_app_goes_below_the_pv_root() -> None:
     assert argv[-2:] == [".", "/srv/mec/pv/videoapp/"]
 
 
-def test_a_dry_run_is_a_pass_too() -> None:
-    assert arguments(ASKED.format("videoapp/").replace(" -l", " -nl"), "/srv")
+@pytest.mark.parametrize("flags", ["-nlHogDtpAXrSe.", "-lHogDtpAXrcSe.", "-nlHogDtpAXrcSe."])
+def test_a_dry_run_and_a_comparison_of_contents_are_passes_too(flags: str) -> None:
+    assert arguments(ASKED.format("videoapp/").replace("-lHogDtpAXrSe.", flags), "/srv")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ The channel here is a pipe within this process, and rsync a faithful copy.
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import shutil
 from collections.abc import Callable
@@ -24,6 +25,10 @@ from ansible_collections.mec.relocation.plugins.module_utils.volume import Volum
 from ansible_collections.mec.relocation.plugins.module_utils.volume_apply import apply
 from ansible_collections.mec.relocation.plugins.module_utils.volume_copy import VolumeCopy
 from ansible_collections.mec.relocation.plugins.module_utils.volume_watch import VolumeWatch
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.volumes import (
+    LocalPasses,
+    needs_rsync,
+)
 
 
 class Done:
@@ -43,14 +48,15 @@ class Sides:
         self.source.mkdir()
         self.copy.mkdir()
         self.name = "worker2"
-        self.comparisons = 0
+        # Of each pass of rsync, whether it compared contents.
+        self.comparisons: list[bool] = []
         self.refuse: Exception | None = None
         self.during: Callable[[], None] = lambda: None
 
     # -- as passes of rsync ---------------------------------------------------
 
-    def run(self) -> VolumePass:
-        self.comparisons += 1
+    def run(self, *, by_content: bool = False) -> VolumePass:
+        self.comparisons.append(by_content)
         shutil.rmtree(self.copy)
         shutil.copytree(self.source, self.copy, symlinks=True)
         self.during()
@@ -104,7 +110,7 @@ def test_after_one_comparison_only_what_changed_crosses(sides: Sides) -> None:
         volume.last(record)
     source, copy = sides.seen()
     assert source == copy and set(copy) == {"old", "meanwhile", "new"}
-    assert sides.comparisons == 1
+    assert sides.comparisons == [False]
     assert phases(record) == ["volume_sync", "volume_delta", "last_delta"]
     assert record.fallback is None
     assert record.to_dict()["phases"][2]["bytes"] < 1000
@@ -136,7 +142,7 @@ def test_without_a_pass_ahead_everything_is_compared(sides: Sides) -> None:
     record = Record(0.0, [], id="h")
     with sides.watched() as volume:
         volume.last(record)
-    assert sides.comparisons == 1
+    assert sides.comparisons == [True]
     assert record.fallback is None
 
 
@@ -149,7 +155,7 @@ def test_a_delta_that_is_refused_is_replaced_by_a_comparison(sides: Sides) -> No
         volume.last(record)
     source, copy = sides.seen()
     assert source == copy
-    assert sides.comparisons == 2
+    assert sides.comparisons == [False, True]
     assert record.fallback == "another size"
 
 
@@ -166,13 +172,18 @@ def test_a_watch_that_is_lost_is_replaced_by_a_comparison(sides: Sides) -> None:
     assert "is lost" in (record.fallback or "")
 
 
-def test_a_volume_that_cannot_be_watched_is_compared(
-    sides: Sides, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No volume can be watched."""
+
     def no_more(_watch: VolumeWatch) -> None:
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(VolumeWatch, "__enter__", no_more)
+
+
+@pytest.mark.usefixtures("unwatched")
+def test_a_volume_that_cannot_be_watched_is_compared(sides: Sides) -> None:
     record = Record(0.0, [], id="h")
     with sides.watched() as volume:
         volume.ahead(record)
@@ -183,10 +194,31 @@ def test_a_volume_that_cannot_be_watched_is_compared(
     assert "cannot be watched" in (record.fallback or "")
 
 
+@needs_rsync
+@pytest.mark.usefixtures("unwatched")
+def test_a_store_that_moved_no_time_is_found_without_a_watch(tmp_path: Path, sides: Sides) -> None:
+    passes = LocalPasses(tmp_path)
+    file, copy = passes.source / "file", passes.target / "file"
+    file.write_bytes(bytes(5000))
+    with (
+        open(file, "r+b") as opened,
+        mmap.mmap(opened.fileno(), 0) as mapped,
+        VolumeCopy(passes, sides, "notes", lambda: [os.getpid()]) as volume,
+    ):
+        mapped[0] = 1
+        before = file.stat()
+        volume.ahead(Record(0.0, [], id="h"))
+        mapped[0] = 2
+        passes.run()
+        assert (file.stat().st_mtime_ns, copy.read_bytes()[0]) == (before.st_mtime_ns, 1)
+        volume.last(Record(0.0, [], id="h"))
+        assert copy.read_bytes()[0] == 2
+
+
 def test_a_lost_channel_is_not_replaced_by_anything(sides: Sides) -> None:
     with sides.watched() as volume:
         volume.ahead(Record(0.0, [], id="h"))
         sides.refuse = ChannelLost("closed")
         with pytest.raises(ChannelLost):
             volume.last(Record(0.0, [], id="h"))
-    assert sides.comparisons == 1
+    assert sides.comparisons == [False]

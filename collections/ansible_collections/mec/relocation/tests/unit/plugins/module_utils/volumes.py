@@ -13,12 +13,16 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.mec.relocation.plugins.module_utils import rsync_server
+from ansible_collections.mec.relocation.plugins.module_utils.volume import VolumeSync
 from ansible_collections.mec.relocation.plugins.module_utils.volume_delta import SMALL_BYTES
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 from hypothesis import strategies as st
 
 ROOT = os.geteuid() == 0
@@ -77,6 +81,34 @@ def copy(source: Path, target: Path) -> None:
     if target.exists():
         shutil.rmtree(target)
     subprocess.run(["cp", "-a", source, target], check=True)
+
+
+FAR_END = """#!/bin/sh
+pv_root=$1
+while [ "$1" != rsync ]; do shift; done
+SSH_ORIGINAL_COMMAND="$*" exec {python} {program} "$pv_root"
+"""
+
+
+class LocalPasses(VolumeSync):
+    """Passes of the real rsync between two folders, with our own far end."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(host_config(place, "worker1", "worker2"), "notes", "worker2")
+        pv_root = host_config(place, "worker2").pv_root
+        self.target = pv_root / "notes"
+        for root in (self.source, self.target):
+            root.mkdir(parents=True)
+        far_end = place / "ssh"
+        far_end.write_text(FAR_END.format(python=sys.executable, program=rsync_server.__file__))
+        far_end.chmod(0o700)
+        self._shell = [str(far_end), str(pv_root)]
+
+    def open(self) -> None:
+        """Nothing: there is no connection."""
+
+    def _command(self) -> list[str]:
+        return self._shell
 
 
 def furnish(root: Path) -> None:
