@@ -29,6 +29,10 @@ class Line:
             raise FolderError(f"{place}: an object is expected, not {_kind(value)}.")
         self._value: dict[str, Any] = value
 
+    def has(self, field: str) -> bool:
+        """Whether there is such a field: older files do not have all of them."""
+        return field in self._value
+
     def text(self, field: str) -> str:
         value = self._get(field)
         if not isinstance(value, str) or not value:
@@ -76,10 +80,6 @@ class Line:
 
     def optional_part(self, field: str) -> Line | None:
         return None if self._get(field) is None else self.part(field)
-
-    def later_part(self, field: str) -> Line | None:
-        """Like `optional_part`, for a field that older files do not have."""
-        return self.optional_part(field) if field in self._value else None
 
     def parts(self, field: str) -> list[Line]:
         place = f"{self._place}, field {field}"

@@ -96,6 +96,7 @@ class Relocation:
     client: Client | None
     verified: bool | None
     fallback: str | None
+    warning: str | None
     error: str | None
 
     @property
@@ -161,7 +162,7 @@ class Event:
 def relocation(line: Line, samples: tuple[Sample, ...] | None) -> Relocation:
     """Read a relocation record; raises FolderError."""
     client = line.optional_part("client")
-    verification = line.later_part("verification")
+    verification = line.optional_part("verification") if line.has("verification") else None
     outcome = line.choice("outcome", OUTCOMES)
     downtime_s = line.optional_number("downtime_s")
     if outcome == "completed" and downtime_s is None:
@@ -183,6 +184,7 @@ def relocation(line: Line, samples: tuple[Sample, ...] | None) -> Relocation:
         client=_client(client, samples) if client and samples is not None else None,
         verified=verification.flag("verified") if verification else None,
         fallback=line.optional_text("fallback"),
+        warning=line.optional_text("warning") if line.has("warning") else None,
         error=line.optional_text("error"),
     )
 

@@ -219,6 +219,7 @@ def _relocations(folder: Folder, found: Sequence[Series]) -> list[Json]:
             "bytes": _bytes(relocation, folder.preparations),
             "verified": relocation.verified,
             "fallback": relocation.fallback,
+            "warning": relocation.warning,
             "error": relocation.error,
         }
         for relocation in folder.relocations

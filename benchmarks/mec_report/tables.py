@@ -216,14 +216,17 @@ def relocations(summary: Json) -> Table:
             units.seconds(each["longest_gap_s"]),
             units.number(each["failed"]),
             units.size(each["bytes"]),
-            "; ".join(text for text in (each["error"], each["fallback"]) if text),
+            "; ".join(text for text in (each["error"], each["warning"], each["fallback"]) if text),
         )
         for each in summary["relocations"]
     ]
     texts = ("Handoff", "Series", "App", "From", "To", "Outcome")
     figures = ("Downtime", "Longest gap", "Failed", "Bytes")
     return plain(
-        "All relocations", (*texts, *figures, "Error or fallback"), rows, {0, 1, 2, 3, 4, 5, 10}
+        "All relocations",
+        (*texts, *figures, "Error, warning or fallback"),
+        rows,
+        {0, 1, 2, 3, 4, 5, 10},
     )
 
 

@@ -296,6 +296,7 @@ class Recomputed:
                     "bytes": self.moved(record),
                     "verified": record["verification"] and record["verification"]["verified"],
                     "fallback": record["fallback"],
+                    "warning": record["warning"],
                     "error": record["error"],
                 }
             )

@@ -139,6 +139,7 @@ class Builder:
                 "client": client,
                 "verification": {"verified": verified} if outcome == "completed" else None,
                 "fallback": None,
+                "warning": None,
                 "error": None if outcome == "completed" else "worker2: <no answer> | 503 & more",
             }
         )

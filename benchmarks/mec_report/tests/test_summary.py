@@ -160,12 +160,12 @@ def test_a_gap_that_the_record_tells_otherwise_is_noted(tmp_path):
     assert found["notes"] == ["1 record says another longest gap than the samples."]
 
 
-def test_records_of_before_there_was_a_verification_are_read(tmp_path):
+def test_records_of_before_there_was_a_verification_or_a_warning_are_read(tmp_path):
     builder = synthetic.Builder(tmp_path)
     for _ in range(3):
         builder.relocate("proactive")
     builder.relocations[0]["verification"] = None
-    del builder.relocations[1]["verification"]
+    del builder.relocations[1]["verification"], builder.relocations[1]["warning"]
     found = summary(read(builder.write()))
     assert found["series"][0]["volume_verified"] == {"kept": 1, "of": 1}
     assert [each["verified"] for each in found["relocations"]] == [None, None, True]

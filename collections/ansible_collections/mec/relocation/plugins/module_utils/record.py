@@ -48,6 +48,7 @@ class Record:
         self.outcome = "aborted"
         self.error: str | None = None
         self.fallback: str | None = None
+        self.warning: str | None = None
         self.downtime_s: float | None = None
         self.fields = fields
 
@@ -83,5 +84,6 @@ class Record:
             "client": None,
             "verification": None,
             "fallback": self.fallback,
+            "warning": self.warning,
             "error": self.error,
         }

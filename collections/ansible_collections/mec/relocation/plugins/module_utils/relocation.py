@@ -140,7 +140,9 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
         if app.volume:
             passes = VolumeSync(config, order.app, order.target)
             pids = functools.partial(me_host.platform.pids, order.app)
-            volume = stack.enter_context(VolumeCopy(passes, target, order.app, pids))
+            volume = stack.enter_context(
+                VolumeCopy(passes, target, order.app, pids, order.bounds.hold_s)
+            )
         Cutover(
             app=app,
             me_host=me_host,

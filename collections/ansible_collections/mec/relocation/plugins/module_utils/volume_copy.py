@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Protocol
 
 from .channel import ChannelLost
+from .convergence import Delta, another_pays, expected
 from .errors import RelocationError
 from .me_host import Target
 from .record import Record
@@ -25,9 +26,8 @@ from .volume import VolumeSync
 from .volume_delta import NONE, Built, Signatures, build
 from .volume_watch import Dirty, VolumeWatch
 
-# Passes while the source serves go on while they still move this much.
-_SMALL_DELTA_BYTES = 64 * 1024
-_MAX_PASSES = 5
+# From here on it is worth telling how long the last delta takes.
+_LONG_S = 0.2
 
 
 class Volume(Protocol):
@@ -48,15 +48,22 @@ class VolumeCopy:
         target: the channel to it.
         app: the app.
         pids: the processes of its instance.
+        hold_s: how long the last delta may take at most.
     """
 
     def __init__(
-        self, passes: VolumeSync, target: Target, app: str, pids: Callable[[], Sequence[int]]
+        self,
+        passes: VolumeSync,
+        target: Target,
+        app: str,
+        pids: Callable[[], Sequence[int]],
+        hold_s: float,
     ) -> None:
         self._passes = passes
         self._target = target
         self._app = app
         self._pids = pids
+        self._hold_s = hold_s
         self._watch: VolumeWatch | None = None
         self._signatures: Signatures = NONE
         self._cleanup = contextlib.ExitStack()
@@ -73,23 +80,27 @@ class VolumeCopy:
         self._cleanup.close()
 
     def ahead(self, record: Record) -> None:
-        """One pass of rsync, and deltas until they are small.
+        """One pass of rsync, and deltas until they are small, or do not become smaller.
 
         Raises:
-            RelocationError: the volume cannot be read here or written there.
+            RelocationError: the volume cannot be read here or written there, or the app writes so
+                fast that the last delta would take too long.
         """
         try:
             watch = VolumeWatch(self._passes.source, self._pids())
             self._watch = self._cleanup.enter_context(watch)
         except OSError as error:
             record.fallback = f"The volume of {self._app!r} cannot be watched: {error}."
-        with record.phase("volume_sync") as phase:
-            phase.bytes = self._passes.run().bytes
-        for _number in range(_MAX_PASSES):
+        with record.phase("volume_sync") as before:
+            before.bytes = self._passes.run().bytes
+        deltas: list[Delta] = []
+        while not deltas or another_pays(deltas):
             with record.phase("volume_delta") as phase:
                 phase.bytes = self._bring(record)
-            if phase.bytes < _SMALL_DELTA_BYTES:
-                return
+            gathered_s = phase.start_s - before.start_s
+            deltas.append(Delta(phase.bytes, gathered_s, phase.duration_s))
+            before = phase
+        self._judge(expected(deltas), record)
 
     def last(self, record: Record) -> None:
         """What has changed since, over the channel; by rsync where that is not known.
@@ -99,6 +110,22 @@ class VolumeCopy:
         """
         with record.phase("last_delta") as phase:
             phase.bytes = self._bring(record)
+
+    def _judge(self, coming: Delta, record: Record) -> None:
+        """Tell if the last delta takes long, and refuse one that takes too long."""
+        if coming.sent_s < _LONG_S:
+            return
+        why = record.fallback or (
+            f"{self._app!r} writes {coming.written_bytes_s / 1e6:.1f} MB/s to its volume, the way "
+            f"to {self._target.name} takes {coming.crossed_bytes_s / 1e6:.1f} MB/s."
+        )
+        if coming.sent_s > self._hold_s:
+            raise RelocationError(
+                f"{why} The downtime would be about {coming.sent_s:.1f} s, and requests wait for "
+                f"{self._hold_s:g} s at most.",
+                "Let the app write less, or requests wait longer (hold_s, handoff_hold_s).",
+            )
+        record.warning = f"{why} The downtime is about {coming.sent_s:.1f} s."
 
     def _bring(self, record: Record) -> int:
         """One pass over what may have changed; returns the bytes that it took."""

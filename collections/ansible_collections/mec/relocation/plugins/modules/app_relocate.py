@@ -70,7 +70,11 @@ options:
     elements: dict
     default: []
   hold_s:
-    description: How long a request may wait at a gateway before it is answered with 503.
+    description:
+      - How long a request may wait at a gateway before it is answered with 503.
+      - While the source serves, changes of the volume are sent again and again until what is left
+        is small. Where the app writes too fast for that, the relocation is refused if the rest
+        would take longer than this. Otherwise the record's C(warning) tells how long it takes.
     type: float
     default: 2.0
   drain_s:

@@ -48,5 +48,5 @@ def run(params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
     result = {"record": record, "ansible_facts": {"mec_relocation": {"record": record}}}
     if record["outcome"] != "completed":
         raise RelocationError(record["error"], result=result)
-    warnings = [record["error"]] if record["error"] else []
+    warnings = [told for told in (record["warning"], record["error"]) if told]
     return {"changed": True, "diff": diff, "warnings": warnings, **result}

@@ -10,10 +10,13 @@ The channel here is a pipe within this process, and rsync a faithful copy.
 from __future__ import annotations
 
 import io
+import itertools
 import mmap
 import os
+import re
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,7 +54,8 @@ class Sides:
         # Of each pass of rsync, whether it compared contents.
         self.comparisons: list[bool] = []
         self.refuse: Exception | None = None
-        self.during: Callable[[], None] = lambda: None
+        self.hold_s = 2.0
+        self.during: Callable[[], object] = lambda: None
 
     # -- as passes of rsync ---------------------------------------------------
 
@@ -78,7 +82,7 @@ class Sides:
 
     def watched(self) -> VolumeCopy:
         passes: Any = self
-        return VolumeCopy(passes, self, "notes", lambda: [os.getpid()])
+        return VolumeCopy(passes, self, "notes", lambda: [os.getpid()], self.hold_s)
 
     def seen(self) -> list[dict[str, bytes]]:
         return [
@@ -92,17 +96,21 @@ def sides(tmp_path: Path) -> Sides:
     return Sides(tmp_path)
 
 
-def phases(record: Record) -> list[str]:
-    return [phase["name"] for phase in record.to_dict()["phases"]]
+def phases(record: Record) -> set[str]:
+    return {phase["name"] for phase in record.to_dict()["phases"]}
+
+
+def moved(record: Record, name: str) -> list[int]:
+    return [phase["bytes"] for phase in record.to_dict()["phases"] if phase["name"] == name]
 
 
 def test_after_one_comparison_only_what_changed_crosses(sides: Sides) -> None:
     (sides.source / "old").write_bytes(b"x" * 1000)
 
-    def write_meanwhile() -> None:
+    def during() -> None:
         (sides.source / "meanwhile").write_text("written during the pass")
 
-    sides.during = write_meanwhile
+    sides.during = during
     record = Record(0.0, [], id="h")
     with sides.watched() as volume:
         volume.ahead(record)
@@ -111,30 +119,58 @@ def test_after_one_comparison_only_what_changed_crosses(sides: Sides) -> None:
     source, copy = sides.seen()
     assert source == copy and set(copy) == {"old", "meanwhile", "new"}
     assert sides.comparisons == [False]
-    assert phases(record) == ["volume_sync", "volume_delta", "last_delta"]
+    assert phases(record) == {"volume_sync", "volume_delta", "last_delta"}
     assert record.fallback is None
-    assert record.to_dict()["phases"][2]["bytes"] < 1000
+    assert moved(record, "last_delta")[0] < 1000
+
+
+def write_meanwhile(sides: Sides, sizes_bytes: Iterable[int], takes_s: float = 0.0) -> None:
+    """While deltas are sent, the app writes as much for the next ones."""
+    sizes = iter(sizes_bytes)
+
+    def stream(step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Done:
+        done = Sides.stream(sides, step, write, **arguments)
+        (sides.source / "file").write_bytes(os.urandom(next(sizes, 0)))
+        time.sleep(takes_s)
+        return done
+
+    sides.stream = stream  # type: ignore[method-assign]
 
 
 def test_deltas_go_on_until_they_are_small(sides: Sides) -> None:
-    grown = iter(range(1))
-
-    def grow_once() -> None:
-        (sides.source / "first").write_bytes(os.urandom(100_000))
-
-    sides.during = grow_once
-
-    def grow(step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Done:
-        done = Sides.stream(sides, step, write, **arguments)
-        if next(grown, None) is not None:
-            (sides.source / f"big-{os.urandom(2).hex()}").write_bytes(os.urandom(100_000))
-        return done
-
-    sides.stream = grow  # type: ignore[method-assign]
+    (sides.source / "file").touch()
+    sides.during = lambda: (sides.source / "file").write_bytes(os.urandom(400_000))
+    write_meanwhile(sides, [200_000])
     record = Record(0.0, [], id="h")
     with sides.watched() as volume:
         volume.ahead(record)
-    assert phases(record).count("volume_delta") == 3
+    first, second, *others = moved(record, "volume_delta")
+    assert first > 400_000 > second > 200_000 > max(others)
+    assert record.warning is None
+
+
+def test_an_app_that_writes_too_fast_is_told(sides: Sides) -> None:
+    write_meanwhile(sides, itertools.repeat(1_000_000), takes_s=0.25)
+    record = Record(0.0, [], id="h")
+    with sides.watched() as volume:
+        volume.ahead(record)
+        volume.last(record)
+    assert record.warning is not None
+    assert re.fullmatch(
+        r"'notes' writes \d\.\d MB/s to its volume, the way to worker2 takes \d\.\d MB/s\. "
+        r"The downtime is about \d\.\d s\.",
+        record.warning,
+    )
+
+
+def test_an_app_that_writes_far_too_fast_is_not_relocated(sides: Sides) -> None:
+    write_meanwhile(sides, itertools.repeat(1_000_000), takes_s=0.25)
+    sides.hold_s = 0.2
+    with (
+        sides.watched() as volume,
+        pytest.raises(RelocationError, match=r"\d\.\d s, and requests wait for 0\.2 s at most"),
+    ):
+        volume.ahead(Record(0.0, [], id="h"))
 
 
 def test_without_a_pass_ahead_everything_is_compared(sides: Sides) -> None:
@@ -203,7 +239,7 @@ def test_a_store_that_moved_no_time_is_found_without_a_watch(tmp_path: Path, sid
     with (
         open(file, "r+b") as opened,
         mmap.mmap(opened.fileno(), 0) as mapped,
-        VolumeCopy(passes, sides, "notes", lambda: [os.getpid()]) as volume,
+        VolumeCopy(passes, sides, "notes", lambda: [os.getpid()], hold_s=2.0) as volume,
     ):
         mapped[0] = 1
         before = file.stat()
