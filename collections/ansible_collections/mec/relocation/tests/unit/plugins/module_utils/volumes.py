@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils import rsync_server
+from ansible_collections.mec.relocation.plugins.module_utils.connection import Connection
 from ansible_collections.mec.relocation.plugins.module_utils.volume import VolumeSync
 from ansible_collections.mec.relocation.plugins.module_utils.volume_delta import SMALL_BYTES
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
@@ -90,6 +91,18 @@ SSH_ORIGINAL_COMMAND="$*" exec {python} {program} "$pv_root"
 """
 
 
+class _NoConnection(Connection):
+    """A command in place of an SSH client."""
+
+    shell: list[str]
+
+    def open(self) -> None:
+        """Nothing: there is none."""
+
+    def command(self, *, shared: bool = True) -> list[str]:  # noqa: ARG002
+        return self.shell
+
+
 class LocalPasses(VolumeSync):
     """Passes of the real rsync between two folders, with our own far end."""
 
@@ -102,13 +115,8 @@ class LocalPasses(VolumeSync):
         far_end = place / "ssh"
         far_end.write_text(FAR_END.format(python=sys.executable, program=rsync_server.__file__))
         far_end.chmod(0o700)
-        self._shell = [str(far_end), str(pv_root)]
-
-    def open(self) -> None:
-        """Nothing: there is no connection."""
-
-    def _command(self) -> list[str]:
-        return self._shell
+        self._connection = _NoConnection(self.config, Path("key"), "worker2")
+        self._connection.shell = [str(far_end), str(pv_root)]
 
 
 def furnish(root: Path) -> None:
