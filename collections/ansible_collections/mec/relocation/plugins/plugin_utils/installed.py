@@ -8,7 +8,7 @@ A module that Ansible packs, sends and compiles costs about half a second before
 the library on the host is compiled already. It runs the same code with the same parameters. Where
 it is not installed, or not the same, the module is sent as any other.
 
-Which modules come here is said in ``meta/runtime.yml``.
+The action plugins of the modules are this one.
 """
 
 from __future__ import annotations
