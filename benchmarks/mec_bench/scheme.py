@@ -27,13 +27,13 @@ class Moved:
 
     Attributes:
         downtime_s: of each app, by the scheme's own definition.
-        message_s: from the handoff message to the end of its relocation, preparations made before
-            the message left out.
+        message_at_s: when the handoff message came, on this process's monotonic clock, where
+            preparations were made before it.
         phases: what took how long, in seconds.
     """
 
     downtime_s: Sequence[float] = ()
-    message_s: float | None = None
+    message_at_s: float | None = None
     phases: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -59,9 +59,9 @@ class Scheme(Protocol):
     moves_ue: bool
 
     def prepare(self) -> None:
-        """Once: have the app serve at the first place, with an empty volume, gateways included.
+        """Once: have the app serve at the first place, gateways included.
 
-        What an interrupted run has left is cleaned first.
+        What an interrupted run has left is cleaned first. The harness fills the volume after it.
         """
 
     def where(self) -> Place:
@@ -70,14 +70,11 @@ class Scheme(Protocol):
     def inside(self, *command: str) -> list[str]:
         """A command for the serving place that runs `command` among the instance's processes."""
 
+    def ready(self) -> None:
+        """Before each relocation, unmeasured, while a viewer writes: have ready what may be."""
+
     def move(self) -> Moved:
-        """One relocation to the other place, and only that; it serves there on return.
-
-        What must be had ready for the next one, and need not be measured, is left to `rest`.
-        """
-
-    def rest(self) -> None:
-        """After a measured relocation: tidy up, and have things ready for the way back."""
+        """One relocation to the other place, and only that; it serves there on return."""
 
     def clean(self) -> None:
         """Leave nothing behind, also when `prepare` was never called or broke off."""
