@@ -12,60 +12,20 @@ probe, what the viewer found, and a summary of them.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import signal
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
-from mec_ue.testbed import PROJECT, Ue, find_ue
+from mec_bench.handoff import handoff
+from mec_bench.site import CommandError
+from mec_bench.viewer import writing
+from mec_ue.testbed import PROJECT, find_ue
 
 UE = "ue1"
 HOST = "videoapp.mec.test"
 OTHER_CELL = {"cell1": "cell2", "cell2": "cell1"}
-
-
-@contextlib.contextmanager
-def writing(ue: Ue, video: str, found: dict[str, Any]) -> Iterator[None]:
-    """A viewer on the UE writes while the block runs; `found` is what he saw."""
-    program = (PROJECT / "benchmarks" / "position_writer.py").read_text()
-    subprocess.run([*ue.ssh, "cat > /run/position_writer.py"], input=program, text=True, check=True)
-    command = f"echo $$; exec python3 /run/position_writer.py {HOST} --video {video}"
-    with subprocess.Popen(
-        [*ue.ssh, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as viewer:
-        if viewer.stdin is None or viewer.stdout is None:
-            raise AssertionError
-        pid = int(viewer.stdout.readline())
-        viewer.stdin.write(ue.secret("videoapp_password") + "\n")
-        viewer.stdin.flush()
-        if viewer.stdout.readline().strip() != "ready":
-            sys.exit("the viewer could not sign in")
-        try:
-            yield
-        finally:
-            subprocess.run([*ue.ssh, f"kill -{signal.SIGTERM} {pid}"], check=False)
-            found.update(json.loads(viewer.stdout.readline() or "{}"))
-
-
-def handoff(run: str, cell: str) -> None:
-    """One handoff; its record goes to the folder of this run."""
-    ended = subprocess.run(
-        [
-            *("ansible-playbook", "playbooks/handoff.yml", "-e", f"ue={UE}"),
-            *("-e", f"target_cell={cell}", "-e", f"run={run}"),
-        ],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode != 0:
-        sys.exit(f"the handoff to {cell} failed:\n{ended.stdout[-4000:]}{ended.stderr[-2000:]}")
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -106,10 +66,10 @@ def main() -> None:
     ue = find_ue(UE)
     cell = ue.cell()
     viewer: dict[str, Any] = {}
-    with writing(ue, options.video, viewer):
+    with writing(ue, HOST, options.video, viewer):
         for number in range(1, options.count + 1):
             cell = OTHER_CELL[cell]
-            handoff(run, cell)
+            handoff(UE, cell, run=run)
             record = json.loads((folder / "relocations.jsonl").read_text().splitlines()[-1])
             print(
                 f"{number:3d}/{options.count}  {record['source']} -> {record['target']}  "
@@ -129,4 +89,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except CommandError as error:
+        sys.exit(f"handoffs: {error}")

@@ -5,10 +5,11 @@
 
 """A viewer of the video service who writes his watch position again and again.
 
-Runs on a UE, with the standard library alone. Every write carries a higher position than the one
-before, so an answer with a lower one, or a lower one at the end, is a write that was acknowledged
-and lost. A write whose connection breaks is sent again, as the service's page does: the service
-keeps the newest by its number, so that is safe. Prints one JSON object.
+Runs on a UE, with the standard library alone. He opens the video anew for each position. The
+service numbers the viewings, and tells the position that it has; so a number that is not higher
+than the last, a position that is lower, or one at the end, is a write that was acknowledged and
+lost. A write whose connection breaks is sent again, as the service's page does: the service keeps
+the newest by its number, so that is safe. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from typing import Any
 
 RETRY_S = 0.05
 STEP_S = 0.001
+# What a gateway says of an instance that cannot be reached, or went away.
+UNREACHABLE = (502, 503, 504)
 
 
 class Viewer:
@@ -69,7 +72,7 @@ class Viewer:
         self.connection.request(method, path, body, headers)
         response = self.connection.getresponse()
         text = response.read()
-        if response.status == 503:
+        if response.status in UNREACHABLE:
             return None
         if response.status >= 400:
             sys.exit(f"{method} {path}: {response.status} {text.decode(errors='replace')}")
@@ -96,19 +99,20 @@ def main() -> None:
     password = sys.stdin.readline().strip()
     viewer.ask("POST", "/api/session", {"user": options.user, "password": password})
     viewer.retries = 0
-    viewing = viewer.ask("POST", f"/api/videos/{options.video}/viewings", {})["viewing"]
+    path = f"/api/videos/{options.video}"
     print("ready", flush=True)
-    written, went_back, highest_s = 0, 0, 0.0
+    written, went_back, highest_s, latest = 0, 0, 0.0, 0
     while not stopped and time.monotonic() < end_s:
-        position_s = highest_s + STEP_S
-        kept = viewer.ask(
+        begun = viewer.ask("POST", f"{path}/viewings", {})
+        went_back += begun["viewing"] <= latest or begun["position_s"] < highest_s - STEP_S / 2
+        latest = begun["viewing"]
+        highest_s += STEP_S
+        viewer.ask(
             "POST",
-            f"/api/videos/{options.video}/position",
-            {"viewing": viewing, "seq": written + 1, "position_s": position_s},
+            f"{path}/position",
+            {"viewing": latest, "seq": 1, "position_s": highest_s},
         )
-        written += 1
-        went_back += kept["position_s"] < position_s - STEP_S / 2
-        highest_s = max(highest_s, position_s)
+        written += 2
         time.sleep(options.interval_s)
     videos = viewer.ask("GET", "/api/videos")["videos"]
     final_s = next(video["position_s"] for video in videos if video["id"] == options.video)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from . import PROJECT
+from .remote import FOLDER, install
 from .site import Place
 
 # What the role `app` writes for an app of the collection.
@@ -18,7 +19,7 @@ backend {app}.{place}
   server instance {address}:{port} maxconn 256
 
 """
-_PROGRAM = "/run/mec-bench/gateway"
+_PROGRAM = f"{FOLDER}/gateway"
 
 
 class Gateways:
@@ -33,9 +34,8 @@ class Gateways:
             _BACKEND.format(app=app, place=place.name, address=place.address, port=port)
             for place in places
         )
-        program = (PROJECT / "benchmarks" / "peers" / "gateway").read_text(encoding="utf-8")
         for worker in self._workers:
-            worker.run("install", "-D", "-m", "0755", "/dev/stdin", _PROGRAM, given=program)
+            install(worker.ssh, PROJECT / "benchmarks" / "peers" / "gateway", "gateway")
             worker.run("install", "-m", "0644", "/dev/stdin", _file(app), given=config)
             worker.run("systemctl", "reload", "haproxy.service")
 

@@ -7,16 +7,22 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import shlex
 import subprocess
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.mec.relocation.plugins import module_utils
+
 from .site import CommandError, run
 
-FOLDER = "/run/mec-bench"
+PROGRAMS = Path(__file__).parent / "programs"
+# In memory, and programs may be run from it.
+FOLDER = "/tmp/mec-bench"  # noqa: S108, of hosts that nobody else uses
 
 
 def install(ssh: Sequence[str], source: Path, name: str) -> str:
@@ -25,6 +31,20 @@ def install(ssh: Sequence[str], source: Path, name: str) -> str:
     command = shlex.join(["install", "-D", "-m", "0755", "/dev/stdin", path])
     run([*ssh, command], source.read_text(encoding="utf-8"))
     return path
+
+
+def install_library(ssh: Sequence[str]) -> None:
+    """Copy the relocation library of this tree to a host, where `programs` find it.
+
+    What is installed on ME hosts is only what an agent needs, and nothing is on a UE.
+    """
+    archive = io.BytesIO()
+    package = Path(module_utils.__path__[0])
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for source in package.glob("*.py"):
+            tar.add(source, f"{module_utils.__name__.replace('.', '/')}/{source.name}")
+    command = f"mkdir -p {FOLDER} && tar --extract --no-same-owner --directory={FOLDER}"
+    subprocess.run([*ssh, command], input=archive.getvalue(), check=True)
 
 
 @contextlib.contextmanager

@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from .remote import PROGRAMS
 from .site import Place
 
 # The user that videoapp's image runs as.
 OWNER = "10231:10231"
-_PROGRAMS = Path(__file__).parent / "programs"
 
 
 def begin(place: Place, volume: str) -> None:
@@ -41,5 +39,5 @@ def remove(place: Place, volume: str) -> None:
 
 
 def _on_volume(program: str, place: Place, volume: str, *numbers: int) -> None:
-    source = (_PROGRAMS / f"{program}.py").read_text(encoding="utf-8")
+    source = (PROGRAMS / f"{program}.py").read_text(encoding="utf-8")
     place.run("python3", "-", volume, *map(str, numbers), given=source)

@@ -4,7 +4,7 @@
 
 """On a place: write new content over the beginning of what fill.py made.
 
-    change.py VOLUME BYTES
+change.py VOLUME BYTES
 """
 
 import os

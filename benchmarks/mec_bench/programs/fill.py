@@ -4,7 +4,7 @@
 
 """On a place: fill a volume with files that no compression makes smaller.
 
-    fill.py VOLUME FILES BYTES
+fill.py VOLUME FILES BYTES
 """
 
 import os

@@ -4,7 +4,7 @@
 
 """On the UE: the collection's own downtime probe, until SIGTERM.
 
-    watch.py URL INTERVAL_S SAMPLES
+watch.py URL INTERVAL_S SAMPLES
 """
 
 import json

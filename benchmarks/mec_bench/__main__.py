@@ -1,0 +1,74 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""`python -m mec_bench`: measure relocation schemes side by side, and report them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from mec_ue.testbed import TestbedError, find_ue
+
+from . import PROJECT
+from .bench import Bench
+from .connections import connections
+from .environment import environment
+from .schemes import SCHEMES
+from .site import CommandError, find_site
+from .sweeps import SWEEPS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    # Ended from outside, a run cleans up as it does when it is interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = PROJECT / "results" / time.strftime("bench-%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True)
+    try:
+        ue = find_ue(options.ue)
+        with connections(ue.state_dir / "ssh" / "id_ed25519") as sockets:
+            site = find_site(ue, folder, sockets)
+            asked: dict[str, Any] = {"rounds": options.rounds, "seed": options.seed}
+            known = {"run": {"name": folder.name, **asked}, **environment(site)}
+            (folder / "bench.json").write_text(json.dumps(known, indent=2) + "\n")
+            bench = Bench(site, options.seed)
+            for name in options.sweep:
+                sweep = SWEEPS[name]
+                rows = [row for row in sweep.rows if row in (options.rows or sweep.rows)]
+                chosen = [
+                    scheme for scheme in sweep.schemes if scheme in (options.schemes or SCHEMES)
+                ]
+                bench.run(name, sweep, rows, chosen, options.rounds)
+    except KeyboardInterrupt:
+        print("interrupted; what was measured is kept", file=sys.stderr)
+        return 130
+    except (CommandError, TestbedError) as error:
+        print(f"mec_bench: {error}", file=sys.stderr)
+        return 1
+    print(f"samples: results/{folder.name}/")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="mec_bench", description="Measure relocation schemes side by side."
+    )
+    parser.add_argument("--rounds", type=int, default=10, metavar="N")
+    parser.add_argument("--sweep", nargs="+", choices=SWEEPS, default=["schemes"])
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="rows of the sweep; default: all")
+    parser.add_argument("--schemes", nargs="+", choices=SCHEMES, help="default: the sweep's")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32), metavar="N")
+    parser.add_argument("--ue", default="ue1")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
