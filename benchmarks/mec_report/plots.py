@@ -132,15 +132,18 @@ def _downtime(series: Sequence[Json], paper_s: float) -> Figure:
         )
         for each in series
     ]
-    return _strips(rows, paper_s)
+    return strips(rows, "Downtime (ms)", paper_s)
 
 
 def _policy_downtime(policies: Sequence[Json]) -> Figure:
-    return _strips([(each["title"], each["downtimes_s"], each["downtime_s"]) for each in policies])
+    rows = [(each["title"], each["downtimes_s"], each["downtime_s"]) for each in policies]
+    return strips(rows, "Downtime (ms)")
 
 
-def _strips(rows: Sequence[tuple[str, list[float], Json]], mark_s: float | None = None) -> Figure:
-    """One strip of points a row, with median and interval."""
+def strips(
+    rows: Sequence[tuple[str, list[float], Json]], label: str, mark_s: float | None = None
+) -> Figure:
+    """One strip of points a row, with median and interval; values in seconds."""
     figure, axes = rows_figure(0.75 + 0.55 * len(rows) + (0.25 if mark_s else 0))
     for row, (_, values_s, spread) in enumerate(rows):
         look = style(row)
@@ -161,7 +164,7 @@ def _strips(rows: Sequence[tuple[str, list[float], Json]], mark_s: float | None 
         plain_log(axes, "x")
     else:
         axes.set_xlim(0, highest * 1080 or 1)
-    axes.set_xlabel("Downtime (ms)")
+    axes.set_xlabel(label)
     titled_rows(axes, [title for title, _, _ in rows])
     if mark_s:
         axes.axvline(mark_s * 1000, color=INK, linestyle=(0, (5, 3)), linewidth=1)

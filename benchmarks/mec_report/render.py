@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,16 @@ Json = dict[str, Any]
 def write(folder: Path, summary: Json) -> list[Path]:
     """Write the report of a folder into it; returns the files. Raises OSError."""
     drawn = plots(summary)
+    return write_files(folder, summary, drawn, markdown(summary, drawn), html(summary, drawn))
+
+
+def write_files(
+    folder: Path, summary: Json, drawn: Sequence[Plot], markdown: str, html: str
+) -> list[Path]:
+    """Write what a report consists of into a folder; returns the files. Raises OSError."""
     contents = {"summary.json": json.dumps(summary, indent=1, ensure_ascii=False) + "\n"}
     contents |= {f"plots/{plot.name}.svg": plot.svg for plot in drawn}
-    contents |= {"report.md": markdown(summary, drawn), "report.html": html(summary, drawn)}
+    contents |= {"report.md": markdown, "report.html": html}
     (folder / "plots").mkdir(exist_ok=True)
     for stale in (folder / "plots").glob("*.svg"):
         stale.unlink()
@@ -38,22 +46,34 @@ def write(folder: Path, summary: Json) -> list[Path]:
 
 def markdown(summary: Json, drawn: list[Plot]) -> str:
     """The report in Markdown; the plots are links to their files."""
-    environment = _environment(autoescape=False)
-    environment.filters["cell"] = _markdown_cell
-    text = environment.get_template("report.md.j2").render(_context(summary, drawn))
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return as_markdown("report.md.j2", _context(summary, drawn))
 
 
 def html(summary: Json, drawn: list[Plot]) -> str:
     """The report as one HTML file, with the plots in it."""
-    environment = _environment(autoescape=True)
+    return as_html("report.html.j2", _context(summary, drawn))
+
+
+def as_markdown(template: str, context: Json, package: str = "mec_report") -> str:
+    """Fill a template in; those of this package can be imported by others, too."""
+    environment = _environment(package, autoescape=False)
+    environment.filters["cell"] = _markdown_cell
+    text = environment.get_template(template).render(context)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def as_html(template: str, context: Json, package: str = "mec_report") -> str:
+    """Like `as_markdown`, for HTML."""
+    environment = _environment(package, autoescape=True)
     environment.filters["inline"] = _inline
-    return environment.get_template("report.html.j2").render(_context(summary, drawn))
+    return environment.get_template(template).render(context)
 
 
-def _environment(autoescape: bool) -> jinja2.Environment:
+def _environment(package: str, autoescape: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mec_report"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(name) for name in dict.fromkeys((package, "mec_report"))]
+        ),
         autoescape=autoescape,  # noqa: S701, Markdown has an escape of its own
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
