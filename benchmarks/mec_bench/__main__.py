@@ -13,47 +13,68 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
+from mec_report.table import as_text
 from mec_ue.testbed import TestbedError, find_ue
 
-from . import PROJECT
+from . import PROJECT, render, tables
 from .bench import Bench
 from .connections import connections
 from .environment import environment
 from .schemes import SCHEMES
 from .site import CommandError, find_site
+from .summary import read
 from .sweeps import SWEEPS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
+    if options.report is not None:
+        return _report(options.report)
+    folder = PROJECT / "results" / time.strftime("bench-%Y%m%d-%H%M%S")
     # Ended from outside, a run cleans up as it does when it is interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder = PROJECT / "results" / time.strftime("bench-%Y%m%d-%H%M%S")
-    folder.mkdir(parents=True)
     try:
-        ue = find_ue(options.ue)
-        with connections(ue.state_dir / "ssh" / "id_ed25519") as sockets:
-            site = find_site(ue, folder, sockets)
-            asked: dict[str, Any] = {"rounds": options.rounds, "seed": options.seed}
-            known = {"run": {"name": folder.name, **asked}, **environment(site)}
-            (folder / "bench.json").write_text(json.dumps(known, indent=2) + "\n")
-            bench = Bench(site, options.seed)
-            for name in options.sweep:
-                sweep = SWEEPS[name]
-                rows = [row for row in sweep.rows if row in (options.rows or sweep.rows)]
-                chosen = [
-                    scheme for scheme in sweep.schemes if scheme in (options.schemes or SCHEMES)
-                ]
-                bench.run(name, sweep, rows, chosen, options.rounds)
+        _measure(options, folder)
     except KeyboardInterrupt:
-        print("interrupted; what was measured is kept", file=sys.stderr)
+        print(f"interrupted; what was measured is in results/{folder.name}/", file=sys.stderr)
         return 130
     except (CommandError, TestbedError) as error:
         print(f"mec_bench: {error}", file=sys.stderr)
         return 1
-    print(f"samples: results/{folder.name}/")
+    return _report(folder)
+
+
+def _measure(options: argparse.Namespace, folder: Path) -> None:
+    ue = find_ue(options.ue)
+    folder.mkdir(parents=True)
+    with connections(ue.state_dir / "ssh" / "id_ed25519") as sockets:
+        site = find_site(ue, folder, sockets)
+        known = {
+            "run": {"name": folder.name, "rounds": options.rounds, "seed": options.seed},
+            "schemes": {name: make(site, 1).title for name, make in SCHEMES.items()},
+            **environment(site),
+        }
+        (folder / "bench.json").write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        bench = Bench(site, options.seed)
+        for name in options.sweep:
+            sweep = SWEEPS[name]
+            rows = [row for row in sweep.rows if row in (options.rows or sweep.rows)]
+            wanted = options.schemes or sweep.schemes
+            chosen = [scheme for scheme in SCHEMES if scheme in wanted]
+            bench.run(name, sweep, rows, chosen, options.rounds)
+
+
+def _report(folder: Path) -> int:
+    try:
+        found = read(folder)
+        print(as_text(tables.targets(found)))
+        for file in render.write(folder, found):
+            print(file)
+    except (OSError, ValueError) as error:
+        print(f"mec_bench: {folder} cannot be reported: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -67,6 +88,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--schemes", nargs="+", choices=SCHEMES, help="default: the sweep's")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32), metavar="N")
     parser.add_argument("--ue", default="ue1")
+    parser.add_argument(
+        "--report", type=Path, metavar="FOLDER", help="measure nothing, report a folder again"
+    )
     return parser.parse_args(arguments)
 
 
