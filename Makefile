@@ -17,13 +17,15 @@ LOGS := $(STATE)/logs
 
 REPETITIONS ?= 5
 TRACE ?= benchmarks/traces/commute.csv
+ROUNDS ?= 10
+SWEEP ?= schemes
 
 UNIT_TESTS := $(wildcard collections/ansible_collections/mec/relocation/tests/unit \
 	apps/*/tests apps/ue/*/tests benchmarks/*/tests tests/unit)
 TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 
 ##@ Use
-.PHONY: help up demo handoffs evaluate replay report down clean
+.PHONY: help up demo handoffs evaluate replay bench report down clean
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +49,9 @@ evaluate: testbed ## Repeat the paper's experiment, and report (REPETITIONS=5)
 
 replay: testbed ## Replay a trace of handoffs with each policy, and report (TRACE=a file)
 	@$(SELECTIVE) playbooks/replay.yml -e trace=$(abspath $(TRACE))
+
+bench: testbed ## Compare with other ways to relocate, side by side (ROUNDS=10 SWEEP=schemes)
+	@python -m mec_bench --rounds $(ROUNDS) --sweep $(SWEEP)
 
 report: venv ## Report a results folder (RUN=its name, default: the newest) with tables and plots
 	@python -m mec_report results/$(or $(RUN),latest)
