@@ -91,7 +91,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--report", type=Path, metavar="FOLDER", help="measure nothing, report a folder again"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    known = {row for name in options.sweep for row in SWEEPS[name].rows}
+    if unknown := set(options.rows or ()) - known:
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from mec_report import units
 
@@ -44,11 +45,13 @@ class Bench:
         """
         cell = self._site.ue.cell()
         try:
-            for row in rows:
-                load = sweep.rows[row]
-                schemes = [SCHEMES[scheme](self._site, load.apps) for scheme in chosen]
-                with _deployed(schemes, load):
-                    self._row(name, row, load, schemes, rounds)
+            # Rows with the same volume follow each other, and share what is deployed for them.
+            for deployed, group in groupby(rows, lambda row: _on_disk(sweep.rows[row])):
+                files, size_bytes, apps = deployed
+                schemes = [SCHEMES[scheme](self._site, apps) for scheme in chosen]
+                with _deployed(schemes, files, size_bytes):
+                    for row in group:
+                        self._row(name, row, sweep.rows[row], schemes, rounds)
         finally:
             self._site.ue.run("mec-ue-attach", cell)
             for host in (self._site.ue, *self._site.workers):
@@ -68,23 +71,28 @@ class Bench:
                     print(f"{name} {row}  {number:2}/{rounds}  {_said(sample)}", flush=True)
                     if sample.error:
                         # Nobody knows how it left things.
-                        _deploy(scheme, load)
+                        _deploy(scheme, load.files, load.size_bytes)
+
+
+def _on_disk(load: Load) -> tuple[int, int, int]:
+    """What of a load has to be deployed: files, their size, and the number of apps."""
+    return load.files, load.size_bytes, load.apps
 
 
 @contextlib.contextmanager
-def _deployed(schemes: Sequence[Scheme], load: Load) -> Iterator[None]:
-    """Have each scheme's app serve with the load on its volume while the block runs."""
+def _deployed(schemes: Sequence[Scheme], files: int, size_bytes: int) -> Iterator[None]:
+    """Have each scheme's app serve, with so much on its volume, while the block runs."""
     with contextlib.ExitStack() as stack:
         for scheme in schemes:
             print(f"deploying: {scheme.title}", flush=True)
             stack.callback(scheme.clean)
-            _deploy(scheme, load)
+            _deploy(scheme, files, size_bytes)
         yield
 
 
-def _deploy(scheme: Scheme, load: Load) -> None:
+def _deploy(scheme: Scheme, files: int, size_bytes: int) -> None:
     scheme.prepare()
-    volume.fill(scheme.where(), scheme.volume, load.files, load.size_bytes)
+    volume.fill(scheme.where(), scheme.volume, files, size_bytes)
 
 
 def _said(sample: Sample) -> str:
