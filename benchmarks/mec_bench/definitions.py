@@ -18,6 +18,12 @@ DEFINITIONS = (
         "5 ms, for all schemes; a gap is never shorter than that.",
     ),
     (
+        "Gap at the switch",
+        "The gap that ends with the first answer from the new place. What a relocation does ahead "
+        "can make the service slow, too: with large volumes, disks and cores are busy with copies. "
+        "That is in the longest gap, and not in this one.",
+    ),
+    (
         "Times ours, times the floor",
         "The median of a scheme's longest gaps divided by that of ours (standby, pro-active), and "
         "by that of the floor. Percentile bootstrap: 10,000 times both sides are drawn anew with "

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ class Meter:
             if load.viewer:
                 stack.enter_context(writing(self._ue, host, _VIDEO, viewer))
             scheme.ready()
+            # What was written before is on the disk: no scheme pays for the one before it.
+            source.run("sync")
             if load.dirty_bytes_s:
                 stack.enter_context(_dirtying(scheme, load.dirty_bytes_s))
             raw = self._folder / f"probe-{sample.name}.csv"
@@ -113,10 +116,12 @@ class Meter:
             raise SchemeError("the viewer was thrown out")
         self._keep_details(sample, moved, viewer)
         summary = probe.summarise(watched.samples, interval_s, watched.duration_s)
-        served_at_s = watched.begun_s + served_s(watched.samples)
+        first_s, switch_gap_s = switch_of(watched.samples)
+        served_at_s = watched.begun_s + first_s
         return dataclasses.replace(
             sample,
             longest_gap_s=summary.longest_gap_s,
+            switch_gap_s=switch_gap_s,
             requests=summary.requests,
             failed=summary.failed,
             skipped=summary.skipped,
@@ -162,22 +167,24 @@ def _elsewhere(scheme: Scheme) -> Place:
     return next(place for place in scheme.places if place is not source)
 
 
-def served_s(samples: Sequence[probe.Sample]) -> float:
-    """When the new place gave its first answer, in the probe's time.
+def switch_of(samples: Sequence[probe.Sample]) -> tuple[float, float]:
+    """When the new place gave its first answer, in the probe's time, and the gap before it.
 
     That is when another instance answers than before. Where the instance kept its name, as one that
     is restored from a checkpoint does, it is the end of the longest gap.
 
     Raises:
-        SchemeError: nothing answered at the end.
+        SchemeError: the service did not answer.
     """
     answers = sorted((sample.end_s, sample.instance) for sample in samples if sample.succeeded)
     if len(answers) < 2:
         raise SchemeError("the service did not answer")
-    for end_s, instance in answers:
-        if instance != answers[0][1]:
-            return end_s
-    return max((later - earlier, later) for (earlier, _), (later, _) in pairwise(answers))[1]
+    gaps = [
+        (later_s, later_s - earlier_s, instance)
+        for (earlier_s, _), (later_s, instance) in pairwise(answers)
+    ]
+    new = [(end_s, gap_s) for end_s, gap_s, instance in gaps if instance != answers[0][1]]
+    return new[0] if new else max(((end_s, gap_s) for end_s, gap_s, _ in gaps), key=itemgetter(1))
 
 
 @contextlib.contextmanager

@@ -23,6 +23,8 @@ class Sample:
         round: from 1; 0 is the first, which also brings what the target never had.
         began: date and time, UTC.
         longest_gap_s: the UE's longest time between two successful answers.
+        switch_gap_s: the gap between successes that ends with the first answer from the new place.
+            What happens before it, as files that are copied, does not count here.
         skipped: ticks of the probe without a request; they are no failures and no successes.
         latest_tick_s: how late the probe itself was at worst.
         written: acknowledged writes of the viewer; lost: how often one was found to be lost.
@@ -42,6 +44,7 @@ class Sample:
     target: str
     began: str
     longest_gap_s: float | None = None
+    switch_gap_s: float | None = None
     requests: int | None = None
     failed: int | None = None
     skipped: int | None = None

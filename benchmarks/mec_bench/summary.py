@@ -21,7 +21,15 @@ from .targets import OURS, targets
 Json = dict[str, Any]
 
 # What there is a distribution of.
-MEASURED = ("longest_gap_s", "downtime_s", "served_s", "message_s", "total_s", "backbone_bytes")
+MEASURED = (
+    "longest_gap_s",
+    "switch_gap_s",
+    "downtime_s",
+    "served_s",
+    "message_s",
+    "total_s",
+    "backbone_bytes",
+)
 FLOOR = "floor"
 
 

@@ -55,6 +55,7 @@ def others(sweep: Json, row: Json) -> Table:
         "Failed requests",
         "Writes",
         "Rounds with a write lost",
+        "Gap at the switch",
         "Bytes over the backbone",
         "Command to service",
         "Message to service",
@@ -68,6 +69,7 @@ def others(sweep: Json, row: Json) -> Table:
             units.share({"failed": scheme["failed"], "sent": scheme["requests"]}),
             units.number(scheme["written"]),
             units.number(scheme["rounds_with_loss"]),
+            units.seconds(_of(scheme, "switch_gap_s")),
             units.size(_of(scheme, "backbone_bytes")),
             *(
                 units.seconds(_of(scheme, field))

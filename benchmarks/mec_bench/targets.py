@@ -88,6 +88,12 @@ _TARGETS = (
         True,
         _row_ratio("volume", "100000-1024", "10-10", "longest_gap_s"),
     ),
+    _Target(
+        "The same, of the gap at the switch alone",
+        1.2,
+        True,
+        _row_ratio("volume", "100000-1024", "10-10", "switch_gap_s"),
+    ),
     _Target("Bytes of a return trip for each that was changed", 1.05, True, _return_trip),
     _Target(
         "Downtime of 50 apps in one handoff, the median, as times that of one",

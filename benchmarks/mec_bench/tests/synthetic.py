@@ -39,6 +39,7 @@ def sample(scheme: str, number: int = 1, **fields: Any) -> Sample:
         target="worker2",
         began="2026-01-01T00:00:00.000+00:00",
         longest_gap_s=0.02,
+        switch_gap_s=0.02,
         requests=1000,
         failed=0,
         skipped=0,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.probe import Sample as Request
-from mec_bench.measure import served_s
+from mec_bench.measure import switch_of
 from mec_bench.sample import SampleFile, read_samples
 from mec_bench.scheme import SchemeError
 from mec_bench.tests.synthetic import sample
@@ -43,14 +43,19 @@ def _answers(*instances: str) -> list[Request]:
 
 
 def test_the_new_place_serves_from_its_first_answer():
-    assert served_s(_answers("a", "a", "b", "a", "b")) == pytest.approx(0.011)
+    assert switch_of(_answers("a", "a", "b", "a", "b")) == pytest.approx((0.011, 0.005))
+
+
+def test_the_gap_at_the_switch_is_not_the_longest_one():
+    requests = _answers("a", "a", "a", "a", "a", "b")
+    assert switch_of([*requests[:1], *requests[4:]]) == pytest.approx((0.026, 0.005))
 
 
 def test_an_instance_that_keeps_its_name_serves_after_the_longest_gap():
     requests = _answers("a", "a", "a", "a")
-    assert served_s([*requests[:2], *requests[3:]]) == pytest.approx(0.016)
+    assert switch_of([*requests[:2], *requests[3:]]) == pytest.approx((0.016, 0.010))
 
 
 def test_nothing_serves_without_answers():
     with pytest.raises(SchemeError):
-        served_s([Request(0, 0.0, 0.1, 503), Request(1, 0.1, 0.1, None, error="timeout")])
+        switch_of([Request(0, 0.0, 0.1, 503), Request(1, 0.1, 0.1, None, error="timeout")])
