@@ -43,20 +43,34 @@ def run(
 
     `env` is added to the environment of this process.
     """
-    ended = subprocess.run(
+    with subprocess.Popen(
         command,
-        input=given,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         cwd=cwd,
         env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
-    if ended.returncode != 0:
-        said = f"{ended.stdout[-4000:]}{ended.stderr[-4000:]}".strip()
-        raise CommandError(f"{shlex.join(command)[:500]}: status {ended.returncode}\n{said}")
-    return ended.stdout
+        # An interrupt from the terminal is for this process alone.
+        start_new_session=True,
+    ) as process:
+        try:
+            out, error = process.communicate(given, TIMEOUT_S)
+        except KeyboardInterrupt:
+            # Its part on another host would go on, and meet what cleans up.
+            process.communicate()
+            raise
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise CommandError(f"{_shown(command)}: nothing after {TIMEOUT_S:g} s") from None
+    if process.returncode != 0:
+        said = f"{out[-4000:]}{error[-4000:]}".strip()
+        raise CommandError(f"{_shown(command)}: status {process.returncode}\n{said}")
+    return out
+
+
+def _shown(command: list[str]) -> str:
+    return shlex.join(command)[:500]
 
 
 @dataclass(frozen=True)
