@@ -104,8 +104,10 @@ _TARGETS = (
     _Target(
         "Seconds from the message to the service", 2, True, _figure("message_s", statistics.median)
     ),
-    _Target("Failed requests of ours", 0, True, _figure("failed", sum)),
-    _Target("Rounds of ours with a write lost", 0, True, _figure("lost", sum)),
+    _Target("Failed requests of ours under the usual load", 0, True, _figure("failed", sum)),
+    _Target(
+        "Rounds of ours with a write lost, under the usual load", 0, True, _figure("lost", sum)
+    ),
 )
 
 
