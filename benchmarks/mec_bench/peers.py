@@ -25,6 +25,7 @@ class Peer:
     """A container on each ME host, of which one runs. How it is relocated is the subclass's."""
 
     moves_ue = False
+    engine = "docker"
     port: int
 
     def __init__(self, site: Site, name: str, title: str) -> None:
@@ -33,17 +34,17 @@ class Peer:
         self.app = f"bench-{name}"
         self.places = site.workers
         self.volume = f"/srv/mec/pv/{self.app}"
+        self.image = f"{site.repository}/{site.image}"
         self.site = site
         self.gateways = Gateways(site.workers)
         self.serving = site.workers[0]
 
     def prepare(self) -> None:
         self.clean()
-        for place in self.places:
-            self._create(place)
+        self.create()
         first = self.places[0]
         begin(first, self.volume)
-        first.run("docker", "start", self.app)
+        first.run(self.engine, "start", self.app)
         self.wait_until_healthy(first)
         self.gateways.know(self.app, self.places, self.port)
         self.gateways.switch(self.app, first.name)
@@ -53,7 +54,7 @@ class Peer:
         return self.serving
 
     def inside(self, *command: str) -> list[str]:
-        return ["docker", "exec", self.app, *command]
+        return [self.engine, "exec", self.app, *command]
 
     def ready(self) -> None:
         """Nothing: what a peer does ahead is a part of it."""
@@ -77,17 +78,23 @@ class Peer:
             "curl", "--silent", "--fail", "--output", "/dev/null", *retry, "--retry-all-errors", url
         )
 
-    def _create(self, place: Place) -> None:
+    def create(self) -> None:
+        """Have the container on each place, where it does not run yet."""
+        arguments = json.dumps({"image": self.site.image})
+        for place in self.places:
+            module = ("-m", "mec.relocation.image_sync", "-a", arguments)
+            run(["ansible", place.name, *module], cwd=PROJECT)
+            self.create_container(place)
+
+    def create_container(self, place: Place) -> None:
         """The container, which keeps its state folder on the volume: it serves when it starts."""
-        module = ("-m", "mec.relocation.image_sync", "-a", json.dumps({"image": self.site.image}))
-        run(["ansible", place.name, *module], cwd=PROJECT)
         environment = "".join(f"{name}={value}\n" for name, value in self.site.environment.items())
         place.run("mkdir", "-p", self.volume)
         place.run(
-            *("docker", "create", "--name", self.app, "--hostname", f"{self.app}-{place.name}"),
+            *(self.engine, "create", "--name", self.app, "--hostname", f"{self.app}-{place.name}"),
             *("--publish", f"{place.address}:{self.port}:8080", "--volume", f"{self.volume}:/data"),
             *("--env-file", "/dev/stdin", *_CONFINED, *_LIMITS),
-            f"{self.site.repository}/{self.site.image}",
+            self.image,
             given=environment,
         )
 

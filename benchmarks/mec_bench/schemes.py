@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from .floor import Floor
 from .ours import Ours
 from .peers import Playbook, Script
+from .podman import Podman
 from .scheme import Scheme
 from .site import Site
 
@@ -27,5 +28,6 @@ SCHEMES: Mapping[str, Callable[[Site, int], Scheme]] = {
     "cold-reactive": _ours("cold", proactive=False),
     "script": lambda site, _apps: Script(site),
     "playbook": lambda site, _apps: Playbook(site),
+    "podman": lambda site, _apps: Podman(site),
     "floor": lambda site, _apps: Floor(site),
 }
