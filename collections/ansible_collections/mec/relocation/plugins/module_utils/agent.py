@@ -10,6 +10,7 @@ closes, holds that it set are released, so that a source that vanished leaves no
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Collection, Mapping
@@ -120,6 +121,8 @@ class Agent:
 
 def main() -> None:
     """Serve one channel on standard input and output."""
+    # A collection of garbage takes milliseconds, and this process does not live long.
+    gc.disable()
     Agent(MeHost(HostConfig.load())).serve(sys.stdin.buffer, sys.stdout.buffer)
 
 

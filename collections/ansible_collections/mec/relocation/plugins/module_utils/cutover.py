@@ -12,6 +12,7 @@ does.
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -73,33 +74,22 @@ class Cutover:
 
     def run(self) -> None:
         """Relocate. The outcome is in the record, whatever it is; an abort raises nothing."""
-        try:
-            self._prepare()
-        except RelocationError as error:
-            self.transfer.give_up()
-            self._back_to_serving()
-            self.record.error = str(error)
+        # A collection of garbage takes milliseconds, and this process does not live long.
+        gc.disable()
+        # It is forked while the source serves: the memory that the two share until one of them
+        # writes to it is then copied before the hold, and not within it.
+        with Guardian(self._undo_after_death) as guardian:
+            try:
+                self._prepare()
+            except RelocationError as error:
+                self.transfer.give_up()
+                self._back_to_serving()
+                self.record.error = str(error)
+                return
+            with _signals_ignored():
+                self._cut_over(guardian)
+        if self.record.outcome != "completed":
             return
-        with _signals_ignored(), Guardian(self._undo_after_death) as guardian:
-            try:
-                self._stop_the_source()
-            except RelocationError as error:
-                self._abort(error)
-                return
-            guardian.point_of_no_return()
-            try:
-                with self.record.phase("activate"):
-                    self.record.fields["target_instance"] = self._take(
-                        "activate", app=self.app.name, timeout_s=self.bounds.activate_s
-                    )
-            except RelocationError as error:
-                if self._target_is_dead(error):
-                    guardian.way_back()
-                    self._abort(error)
-                else:
-                    self._stay_fenced(error)
-                return
-            self._serve_from_target()
         with self.record.phase("settle"):
             self._settle()
 
@@ -119,13 +109,35 @@ class Cutover:
 
     # -- the critical section ---------------------------------------------------------------
 
+    def _cut_over(self, guardian: Guardian) -> None:
+        try:
+            self._stop_the_source()
+        except RelocationError as error:
+            self._abort(error)
+            return
+        guardian.point_of_no_return()
+        try:
+            with self.record.phase("activate"):
+                self.record.fields["target_instance"] = self._take(
+                    "activate", app=self.app.name, timeout_s=self.bounds.activate_s
+                )
+        except RelocationError as error:
+            if self._target_is_dead(error):
+                guardian.way_back()
+                self._abort(error)
+            else:
+                self._stay_fenced(error)
+            return
+        self._serve_from_target()
+
     def _stop_the_source(self) -> None:
         name = self.app.name
         self.record.service_ends()
         with self.record.phase("hold"):
-            together(self.gateways, "hold", app=name, max_s=self.bounds.hold_s)
+            held = {"app": name, "max_s": self.bounds.hold_s, "host": self.source.config.name}
+            in_flight = sum(together(self.gateways, "hold", **held))
         with self.record.phase("drain"):
-            self._drain()
+            self._drain(in_flight)
         with self.record.phase("freeze"):
             self.source.platform.freeze(name)
         self._note_target(self.transfer.last(self.record))
@@ -134,13 +146,12 @@ class Cutover:
         if instance is not None:
             self.record.fields["target_instance"] = instance
 
-    def _drain(self) -> None:
+    def _drain(self, in_flight: int) -> None:
         deadline = time.monotonic() + self.bounds.drain_s
         where = {"app": self.app.name, "host": self.source.config.name}
-        while sum(together(self.gateways, "in_flight", **where)) > 0:
-            if time.monotonic() > deadline:
-                return
+        while in_flight > 0 and time.monotonic() < deadline:
             time.sleep(_DRAIN_PAUSE_S)
+            in_flight = sum(together(self.gateways, "in_flight", **where))
 
     def _serve_from_target(self) -> None:
         """After the activation there is no way back; a gateway that fails is reported."""

@@ -311,9 +311,10 @@ class MeHost:
         for host in me_hosts:
             self.gateway.check(app, host)
 
-    def hold(self, app: str, max_s: float) -> None:
-        """Let new requests of the app wait."""
+    def hold(self, app: str, max_s: float, host: str) -> int:
+        """Let new requests of the app wait; those that the instance on ``host`` answers still."""
         self.gateway.hold(app, max_s)
+        return self.gateway.in_flight(app, host)
 
     def in_flight(self, app: str, host: str) -> int:
         """Requests that the instance on ``host`` is answering through this host's gateway."""
