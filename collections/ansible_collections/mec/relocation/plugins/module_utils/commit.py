@@ -17,7 +17,9 @@ them. There are two ways to commit, with one result, an image by its digest:
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -147,11 +149,60 @@ class Base:
         }
 
 
+class Note:
+    """What was pushed of an instance last: kept beside the app's state, for the next commit.
+
+    Attributes:
+        tag: the name under which the repository has it.
+    """
+
+    def __init__(
+        self, config: HostConfig, app: App, instance: Instance, registry: Registry
+    ) -> None:
+        self.tag = ImageReference(
+            ImageReference.parse(app.image).name, tag=f"relocation-{app.name}"
+        )
+        self._path = AppState(config.state_dir, app.name).folder / "commit.json"
+        self._instance = {"instance": instance.name, "base_image_id": instance.base_image_id}
+        self._registry = registry
+
+    def read(self, detail: str) -> dict[str, Any] | None:
+        """The note, if it has this detail, and as long as the repository has the image."""
+        try:
+            note: dict[str, Any] = json.loads(self._path.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        if detail not in note or not self._instance.items() <= note.items():
+            return None
+        return note if self._registry.has_manifest(ImageReference.parse(note["image"])) else None
+
+    def image(self, digest: str) -> ImageReference:
+        """What the tag means until the next commit."""
+        return ImageReference(self.tag.name, digest=digest)
+
+    def write(self, image: ImageReference, image_id: str, **details: object) -> dict[str, Any]:
+        """Note the image that was pushed; returns the note."""
+        note = {**self._instance, "image": str(image), "image_id": image_id, **details}
+        write_durably(self._path, json.dumps(note, separators=(",", ":")) + "\n")
+        return note
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A commit that is not pushed yet: its config, its layers, and the content of the last one."""
+
+    image_id: str
+    config: bytes
+    layers: list[dict[str, Any]]
+    content: IO[bytes]
+    index: dict[str, Any]
+
+
 class LayerCommit:
     """Commits by reading the container layer's folders.
 
-    What was pushed is remembered beside the app's state, so that the next commit, of this process
-    or of another, finds what has changed since by looking at the files' status.
+    What was pushed is noted, so that the next commit, of this process or of another, finds what has
+    changed since by looking at the files' status.
     """
 
     def __init__(
@@ -166,22 +217,13 @@ class LayerCommit:
         self._instance = instance
         self._folders = folders
         self._registry = registry
-        name = ImageReference.parse(app.image).name
-        self._tag = ImageReference(name, tag=f"relocation-{app.name}")
-        self._path = AppState(config.state_dir, app.name).folder / "commit.json"
-        self._before: dict[str, Any] | None = None
-        self._extends: Base
-        self._container_layer: list[str] = []
-        self._opened = False
-        self._pending: dict[str, Any] = {}
-        self._files: list[tuple[container_layer.LayerFile, IO[bytes]]] = []
+        self._note = Note(config, app, instance, registry)
+        self._pending: _Pending | None = None
 
     def estimate(self) -> Commit:
-        self._open()
         return self._result(self._compare()[1])
 
     def commit(self) -> Commit:
-        self._open()
         entries, what = self._compare()
         known = [] if self._before is None else self._before["layers"]
         if what.empty and known:
@@ -189,75 +231,54 @@ class LayerCommit:
         if len(known) >= _MAX_LAYERS:
             known, what = [], container_layer.difference(entries, {})
         layer, content = self._write(what)
-        self._files.append((layer, content))
         layers = [
             *known,
             {"diff_id": layer.diff_id, "digest": layer.digest, "size": layer.size_bytes},
         ]
-        self._pending = {
-            "instance": self._instance.name,
-            "base_image_id": self._instance.base_image_id,
-            "layers": layers,
-            "index": container_layer.index(entries),
-        }
-        image_id = _digest(self._extends.config([layer["diff_id"] for layer in layers]))
+        config = self._base.config([layer["diff_id"] for layer in layers])
+        image_id = _digest(config)
+        index = container_layer.index(entries)
+        self._pending = _Pending(image_id, config, layers, content, index)
         changed = self._before is None or self._before["image_id"] != image_id
-        self._pending["image_id"] = image_id
-        return Commit(str(self._tag), image_id, what.size_bytes, changed)
+        return Commit(str(self._note.tag), image_id, what.size_bytes, changed)
 
     def push(self, commit: Commit) -> tuple[Commit, int]:
-        if not self._pending or self._pending["image_id"] != commit.image_id:
+        pending = self._pending
+        if pending is None or pending.image_id != commit.image_id:
             return commit, 0
-        sent_bytes = 0
-        for layer, content in self._files:
-            sent_bytes += self._registry.push_blob(self._tag, layer.digest, content)
-            content.close()
-        self._files.clear()
-        layers = self._pending["layers"]
-        config = self._extends.config([layer["diff_id"] for layer in layers])
-        with _spool() as content:
-            content.write(config)
-            self._registry.push_blob(self._tag, commit.image_id, content)
-        document = self._extends.extended(layers, config)
-        digest, is_new = self._registry.push_manifest(self._tag, document)
-        image = ImageReference(self._tag.name, digest=digest)
-        self._before = {**self._pending, "image": str(image)}
-        write_durably(self._path, json.dumps(self._before, separators=(",", ":")) + "\n")
-        self._pending = {}
+        tag = self._note.tag
+        sent_bytes = self._registry.push_blob(tag, pending.layers[-1]["digest"], pending.content)
+        pending.content.close()
+        self._registry.push_blob(tag, commit.image_id, io.BytesIO(pending.config))
+        document = self._base.extended(pending.layers, pending.config)
+        digest, is_new = self._registry.push_manifest(tag, document)
+        image = self._note.image(digest)
+        details = {"layers": pending.layers, "index": pending.index}
+        self._before = self._note.write(image, commit.image_id, **details)
+        self._pending = None
         return Commit(str(image), commit.image_id, commit.layer_bytes, is_new), sent_bytes
 
-    def _open(self) -> None:
-        """Ask the repository for the base image, and read what was pushed before, once."""
-        if self._opened:
-            return
+    @functools.cached_property
+    def _base(self) -> Base:
+        """The app's image; asked for when it is needed, so that what fails is in the record."""
+        return Base(self._registry, self._app, self._instance)
+
+    @functools.cached_property
+    def _before(self) -> dict[str, Any] | None:
+        """What was pushed of this very instance, as long as the repository has it."""
+        before = self._note.read("layers")
+        if before is not None:
+            before["index"] = {
+                path: None if key is None else tuple(key) for path, key in before["index"].items()
+            }
+        return before
+
+    @functools.cached_property
+    def _container_layer(self) -> list[str]:
+        """The folders above the base image: the instance's own, and those of an earlier commit."""
         # What programs wrote into mapped files gets its time stamp when it is written back.
         os.sync()
-        self._extends = Base(self._registry, self._app, self._instance)
-        # All that lies above the base image: the instance's own folder, and the layers of an image
-        # that was committed for it.
-        above = len(self._folders) - len(self._extends.manifest.layers)
-        self._container_layer = self._folders[:above]
-        self._before = self._read()
-        self._opened = True
-
-    def _read(self) -> dict[str, Any] | None:
-        """What was pushed of this very instance, as long as the repository has it."""
-        try:
-            before: dict[str, Any] = json.loads(self._path.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        wanted = {
-            "instance": self._instance.name,
-            "base_image_id": self._instance.base_image_id,
-        }
-        if "layers" not in before or any(before[key] != value for key, value in wanted.items()):
-            return None
-        if not self._registry.has_manifest(ImageReference.parse(before["image"])):
-            return None
-        before["index"] = {
-            path: None if key is None else tuple(key) for path, key in before["index"].items()
-        }
-        return before
+        return self._folders[: len(self._folders) - len(self._base.manifest.layers)]
 
     def _compare(self) -> tuple[list[container_layer.Entry], container_layer.Difference]:
         with _reading(self._instance):
@@ -268,7 +289,7 @@ class LayerCommit:
     def _result(self, what: container_layer.Difference) -> Commit:
         changed = self._before is None or not what.empty
         if self._before is None:
-            return Commit(str(self._tag), "", what.size_bytes, changed)
+            return Commit(str(self._note.tag), "", what.size_bytes, changed)
         return Commit(self._before["image"], self._before["image_id"], what.size_bytes, changed)
 
     def _write(
@@ -297,11 +318,9 @@ class EngineCommit:
         self._app = app
         self._instance = instance
         self._store = store
-        name = ImageReference.parse(app.image).name
-        self._image = ImageReference(name, tag=f"relocation-{app.name}")
-        self._name = f"{config.repository.name}/{self._image}"
         self._registry = registry
-        self._path = AppState(config.state_dir, app.name).folder / "commit.json"
+        self._note = Note(config, app, instance, registry)
+        self._name = f"{config.repository.name}/{self._note.tag}"
 
     def estimate(self) -> Commit:
         # The engine compares layers only by making one.
@@ -326,14 +345,14 @@ class EngineCommit:
                 "engine cannot mount many more.",
                 "Relocate the app once pro-actively, which begins with its own image again.",
             )
-        before = self._before()
+        before = self._note.read("diff_ids")
         if before is not None and before["diff_ids"] == list(made.diff_ids):
             return Commit(before["image"], before["image_id"], 0, changed=False)
         base = Base(self._registry, self._app, self._instance)
         config = base.config(made.diff_ids[len(base.manifest.layers) :])
         self._store.compose(self._name, config)
         size_bytes = self._store.top_layer_bytes(made.image_id)
-        return Commit(str(self._image), _digest(config), size_bytes, changed=True)
+        return Commit(str(self._note.tag), _digest(config), size_bytes, changed=True)
 
     def push(self, commit: Commit) -> tuple[Commit, int]:
         if not commit.changed:
@@ -346,21 +365,14 @@ class EngineCommit:
         finally:
             # The target runs it; here it would only take room.
             self._store.remove(self._name)
-        image = ImageReference(self._image.name, digest=digest)
+        image = self._note.image(digest)
         layers = self._registry.manifest(image).layers
         sent_bytes = sum(
             layer.size_bytes
             for layer, diff_id in zip(layers, diff_ids, strict=True)
             if diff_id.removeprefix("sha256:")[:12] in sent
         )
-        before = {
-            "instance": self._instance.name,
-            "base_image_id": self._instance.base_image_id,
-            "image": str(image),
-            "image_id": commit.image_id,
-            "diff_ids": list(diff_ids),
-        }
-        write_durably(self._path, json.dumps(before) + "\n")
+        self._note.write(image, commit.image_id, diff_ids=list(diff_ids))
         return Commit(str(image), commit.image_id, commit.layer_bytes, True), sent_bytes
 
     def _push(self, repository: str, tag: str) -> tuple[str, set[str]]:
@@ -368,18 +380,8 @@ class EngineCommit:
             return self._store.push(repository, tag, self._registry.credentials)
         except RelocationError:
             # The engine says little of why. The repository itself may say more.
-            self._registry.check_upload(self._image)
+            self._registry.check_upload(self._note.tag)
             raise
-
-    def _before(self) -> Mapping[str, Any] | None:
-        try:
-            before: dict[str, Any] = json.loads(self._path.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        same = before.get("instance") == self._instance.name and "diff_ids" in before
-        if not same or not self._registry.has_manifest(ImageReference.parse(before["image"])):
-            return None
-        return before
 
 
 def _digest(content: bytes) -> str:
