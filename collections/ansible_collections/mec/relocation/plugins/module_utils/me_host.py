@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _HEALTH_PAUSE_S = 0.002
 _STANDBY_S = 60.0
+# Of setpriority(2): while requests wait for this process, other work on the host can wait, too.
+_WHILE_HELD, _ELSE = -15, 0
 # The clock by which files are stamped (clock_gettime(2)); the module time has no name for it.
 _CLOCK_REALTIME_COARSE = 5
 
@@ -313,6 +315,7 @@ class MeHost:
 
     def hold(self, app: str, max_s: float, host: str) -> int:
         """Let new requests of the app wait; those that the instance on ``host`` answers still."""
+        _have_priority(_WHILE_HELD)
         self.gateway.hold(app, max_s)
         return self.gateway.in_flight(app, host)
 
@@ -327,6 +330,7 @@ class MeHost:
     def release(self, app: str) -> None:
         """Let the waiting requests go on."""
         self.gateway.release(app)
+        _have_priority(_ELSE)
 
     def persist(self) -> None:
         """Make the gateway's locations survive its restart."""
@@ -462,6 +466,12 @@ class LocalHost:
     def begin(self, step: str, **arguments: object) -> Reply:
         method = getattr(self.me_host, step)
         return _Done(lambda: method(**arguments))
+
+
+def _have_priority(nice: int) -> None:
+    """Let this process go before others, or with them; as far as it may."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
 
 
 def tree_bytes(path: str) -> int:
