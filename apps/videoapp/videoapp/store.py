@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SESSION_S = 30 * 24 * 3600.0
 _USER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
@@ -68,8 +69,16 @@ def _hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+def _connect(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(file, timeout=5, isolation_level=None, check_same_thread=False)
+
+
 class Store:
-    """The open database. One connection, one statement at a time, usable from any thread."""
+    """The open database, usable from any thread.
+
+    One connection writes, one statement at a time; another reads, and does not wait until what is
+    written is on the disk.
+    """
 
     def __init__(self, file: Path) -> None:
         """Open the database, or create it on an empty PV.
@@ -78,10 +87,9 @@ class Store:
             StoreError: the file cannot be opened, or was written by a newer version.
         """
         self._lock = threading.Lock()
+        self._reader_lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(
-                file, timeout=5, isolation_level=None, check_same_thread=False
-            )
+            self._db = _connect(file)
             # A short log: the log is what crosses to the target while no instance serves.
             self._db.executescript(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
@@ -93,10 +101,12 @@ class Store:
                     for statement in _SCHEMA.split(";\n"):
                         db.execute(statement)
                     db.execute(f"PRAGMA user_version = {_VERSION}")
+            self._reader = _connect(file)
+            self._reader.execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
             raise StoreError(f"cannot open {file}: {error}") from error
         if version > _VERSION:
-            self._db.close()
+            self.close()
             raise StoreError(f"{file} is of version {version}; this videoapp knows {_VERSION}")
 
     @contextmanager
@@ -112,18 +122,22 @@ class Store:
 
     def close(self) -> None:
         """Close the database; the log is folded into it."""
+        with self._reader_lock:
+            self._reader.close()
         with self._lock:
             self._db.close()
 
+    def _read(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        with self._reader_lock:
+            return self._reader.execute(statement, parameters).fetchall()
+
     def check(self) -> None:
         """Read from the database; raises sqlite3.Error when the PV does not answer."""
-        with self._lock:
-            self._db.execute("SELECT count(*) FROM users").fetchone()
+        self._read("SELECT count(*) FROM users")
 
     def users(self) -> list[str]:
         """The names of all users."""
-        with self._lock:
-            return [name for (name,) in self._db.execute("SELECT name FROM users ORDER BY name")]
+        return [name for (name,) in self._read("SELECT name FROM users ORDER BY name")]
 
     def add_user(self, name: str, password_hash: str) -> None:
         """Add a user; raises UserError when the name is taken or is no name."""
@@ -150,11 +164,8 @@ class Store:
 
     def password_hash(self, name: str) -> str | None:
         """The hash of a user's password; None for an unknown user."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT password_hash FROM users WHERE name = ?", (name,)
-            ).fetchone()
-        return row and str(row[0])
+        rows = self._read("SELECT password_hash FROM users WHERE name = ?", name)
+        return str(rows[0][0]) if rows else None
 
     def start_session(self, user: str) -> str:
         """Sign a user in; returns the token, of which only a hash is kept."""
@@ -170,12 +181,12 @@ class Store:
 
     def session_user(self, token: str) -> str | None:
         """The user whose session the token is; None when there is none."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT user FROM sessions WHERE token_hash = ? AND expires_s >= ?",
-                (_hash_token(token), time.time()),
-            ).fetchone()
-        return row and str(row[0])
+        rows = self._read(
+            "SELECT user FROM sessions WHERE token_hash = ? AND expires_s >= ?",
+            _hash_token(token),
+            time.time(),
+        )
+        return str(rows[0][0]) if rows else None
 
     def end_session(self, token: str) -> None:
         """Sign out; a token that is no session is no error."""
@@ -184,10 +195,9 @@ class Store:
 
     def positions(self, user: str) -> dict[str, Position]:
         """A user's position in each video that was opened."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT video, viewing, seq, position_s FROM positions WHERE user = ?", (user,)
-            ).fetchall()
+        rows = self._read(
+            "SELECT video, viewing, seq, position_s FROM positions WHERE user = ?", user
+        )
         return {video: Position(*rest) for video, *rest in rows}
 
     def start_viewing(self, user: str, video: str) -> Position:
