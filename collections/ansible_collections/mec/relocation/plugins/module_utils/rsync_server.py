@@ -17,7 +17,7 @@ import sys
 # What rsync makes of the options in `volume`; the part after e. tells the client's abilities.
 _SERVER_COMMAND = re.compile(
     r"rsync --server -[AHXSDcglnoprtv]+e\.[A-Za-z]+"
-    r"(?: (?:-@-1|--delete|--log-format=%i|--numeric-ids|--stats))*"
+    r"(?: (?:-@-1|--delete|--log-format=%i|--numeric-ids|--stats|--timeout=\d+))*"
     r" \. ([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/"
 )
 

@@ -26,6 +26,10 @@ from .errors import RelocationError
 
 # rsync(1), "EXIT VALUES": files vanished while the source went on serving; the next pass sees it.
 _VANISHED = 24
+# Files were left out. The app truncated one that was being read, for example, or replaced it by one
+# of another kind: then another try finds it as it is now. An error that stays is one.
+_PARTIAL, _TRIES = 23, 5
+_SILENT_S = 60
 _OPTIONS = [
     "--archive",
     "--hard-links",
@@ -37,6 +41,8 @@ _OPTIONS = [
     "--modify-window=-1",
     "--no-human-readable",
     "--stats",
+    # Neither end waits for the other for longer than this, whatever has become of it.
+    f"--timeout={_SILENT_S}",
     "--out-format=%i %n%L",
 ]
 
@@ -75,23 +81,33 @@ class VolumeSync:
             )
         self._connection.open()
         began = time.monotonic()
-        done = subprocess.run(
-            ["rsync", *_OPTIONS]
-            + (["--checksum"] if by_content else [])
-            + (["--dry-run"] if dry_run else [])
-            + [f"{self.source}/", f"{self._connection.destination}:{self.source.name}/"],
+        options = ["--checksum"] if by_content else []
+        options += ["--dry-run"] if dry_run else []
+        moved, changes = 0, list[str]()
+        for _number in range(_TRIES):
+            done = self._rsync(options)
+            size_bytes, itemized = parse_output(done.stdout)
+            moved += size_bytes
+            changes += itemized
+            if done.returncode != _PARTIAL:
+                break
+        if done.returncode not in (0, _VANISHED):
+            raise RelocationError(
+                f"rsync of {self.source} to {self.peer} ended with {done.returncode}: "
+                f"{first_line(done.stderr)}."
+            )
+        return VolumePass(moved, tuple(changes), duration_s=time.monotonic() - began)
+
+    def _rsync(self, options: list[str]) -> subprocess.CompletedProcess[str]:
+        paths = [f"{self.source}/", f"{self._connection.destination}:{self.source.name}/"]
+        return subprocess.run(
+            ["rsync", *_OPTIONS, *options, *paths],
             env={**os.environ, "LC_ALL": "C", "RSYNC_RSH": shlex.join(self._connection.command())},
             capture_output=True,
             text=True,
             errors="surrogateescape",
             check=False,
         )
-        if done.returncode not in (0, _VANISHED):
-            raise RelocationError(
-                f"rsync of {self.source} to {self.peer} ended with {done.returncode}: "
-                f"{first_line(done.stderr)}."
-            )
-        return VolumePass(*parse_output(done.stdout), duration_s=time.monotonic() - began)
 
 
 def parse_output(output: str) -> tuple[int, tuple[str, ...]]:

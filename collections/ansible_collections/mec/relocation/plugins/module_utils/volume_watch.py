@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import inotify
-from .beneath import ABSENT, closing, join, open_folder, opened_root
+from .beneath import ABSENT, closing, folder_of, join, open_folder, opened_root
 from .inotify import Event, Inotify
 from .mounts import Mounts
 from .open_files import inodes_open_for_writing
@@ -229,15 +229,25 @@ class VolumeWatch:
         self._folders[self._inotify.add(fd, NAMES | CONTENT | (0 if path else _SELF))] = path
 
     def _changed_since(self, began_ns: int) -> set[int]:
-        return {
-            inode
-            for path, inode in self._inode_of.items()
-            if (status := self._status(path)) and status.st_ctime_ns >= began_ns - _CLOCK_STEP_NS
-        }
+        """The inodes of files that have changed; a look at every file."""
+        changed: set[int] = set()
+        for folder in self._folders.values():
+            with (
+                contextlib.suppress(*ABSENT),
+                closing(open_folder(self._root_fd, folder)) as fd,
+                os.scandir(fd) as entries,
+            ):
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        if status.st_ctime_ns >= began_ns - _CLOCK_STEP_NS:
+                            changed.add(status.st_ino)
+        return changed
 
     def _status(self, path: bytes) -> os.stat_result | None:
         try:
-            return os.stat(path or b".", dir_fd=self._root_fd, follow_symlinks=False)
+            with folder_of(self._root_fd, path) as (folder, name):
+                return os.stat(name, dir_fd=folder, follow_symlinks=False)
         except ABSENT:
             return None
 

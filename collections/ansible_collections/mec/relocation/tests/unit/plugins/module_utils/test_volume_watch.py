@@ -179,6 +179,26 @@ def test_a_symbolic_link_leads_nowhere(volume: Path, tmp_path: Path) -> None:
         assert paths(watch) == {b"", b"new"}
 
 
+def test_a_folder_that_becomes_a_link_to_itself_is_nothing_special(
+    watch: VolumeWatch, volume: Path
+) -> None:
+    (volume / "folder/new").write_text("content")
+    (volume / "folder").rename(volume / "moved")
+    (volume / "folder").symlink_to("folder")
+    assert {b"folder", b"moved", b"moved/new"} <= paths(watch)
+
+
+def test_a_look_at_all_files_follows_no_link(volume: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    time.sleep(2 * volume_watch._CLOCK_STEP_NS / 1e9)
+    with VolumeWatch(volume, OURS) as watch:
+        (volume / "folder").rename(tmp_path / "away")
+        (volume / "folder").symlink_to(tmp_path / "outside")
+        os.link(volume / "file", tmp_path / "outside/file")
+        (volume / "new").mkdir()
+        assert paths(watch) == {b"", b"folder", b"file", b"new"}
+
+
 # -- when it may have missed something ----------------------------------------------------------
 
 
