@@ -72,7 +72,8 @@ def unpack(layer: bytes, folder: Path) -> None:
             if path.is_symlink() or (path.exists() and not (path.is_dir() and member.isdir())):
                 remove(path)
             archive.extract(member, folder, filter="fully_trusted", numeric_owner=True)
-            if member.isreg():
+            # tarfile knows no nanoseconds, and stamps a file for each of its names.
+            if member.isreg() or member.islnk():
                 seconds, _, fraction = member.pax_headers["mtime"].partition(".")
                 stamp = int(seconds) * 10**9 + int(fraction)
                 os.utime(path, ns=(stamp, stamp))
