@@ -20,8 +20,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.mec.relocation.plugins import module_utils
-from ansible_collections.mec.relocation.plugins.module_utils.task import TAKEN
+from ansible_collections.mec.relocation.plugins.module_utils import task
 from ansible_collections.mec.relocation.plugins.plugin_utils.parameters import verb_and_parameters
 
 COMMAND = "cd /usr/lib/mec-relocation && exec /usr/bin/python3 -m mec_relocation.task"
@@ -56,7 +55,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         }
         done = self._low_level_execute_command(COMMAND, in_data=json.dumps(request).encode())
         taken, _, answer = done["stdout"].partition("\n")
-        if taken != TAKEN:
+        if taken != task.TAKEN:
             return None
         try:
             result: dict[str, Any] = json.loads(answer)
@@ -69,7 +68,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 def _digests() -> dict[str, str]:
     """The library's files on this controller."""
-    (folder,) = map(Path, module_utils.__path__)
+    folder = Path(task.__file__).parent
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in folder.rglob("*.py")
