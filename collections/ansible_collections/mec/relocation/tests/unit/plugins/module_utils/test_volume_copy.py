@@ -145,7 +145,8 @@ def test_deltas_go_on_until_they_are_small(sides: Sides) -> None:
     with sides.watched() as volume:
         volume.ahead(record)
     first, second, *others = moved(record, "volume_delta")
-    assert first > 400_000 > second > 200_000 > max(others)
+    assert first > 400_000 > second > 200_000
+    assert sum(others) < 10_000
     assert record.warning is None
 
 
@@ -245,8 +246,10 @@ def test_a_store_that_moved_no_time_is_found_without_a_watch(tmp_path: Path, sid
         before = file.stat()
         volume.ahead(Record(0.0, [], id="h"))
         mapped[0] = 2
+        # Where the page has been written back meanwhile, the store moves the time after all.
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
         passes.run()
-        assert (file.stat().st_mtime_ns, copy.read_bytes()[0]) == (before.st_mtime_ns, 1)
+        assert copy.read_bytes()[0] == 1
         volume.last(Record(0.0, [], id="h"))
         assert copy.read_bytes()[0] == 2
 
