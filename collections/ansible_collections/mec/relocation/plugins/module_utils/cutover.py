@@ -76,18 +76,16 @@ class Cutover:
         """Relocate. The outcome is in the record, whatever it is; an abort raises nothing."""
         # A collection of garbage takes milliseconds, and this process does not live long.
         gc.disable()
-        # It is forked while the source serves: the memory that the two share until one of them
-        # writes to it is then copied before the hold, and not within it.
-        with Guardian(self._undo_after_death) as guardian:
-            try:
-                self._prepare()
-            except RelocationError as error:
-                self.transfer.give_up()
-                self._back_to_serving()
-                self.record.error = str(error)
-                return
-            with _signals_ignored():
-                self._cut_over(guardian)
+        try:
+            self._prepare()
+        except RelocationError as error:
+            self.transfer.give_up()
+            self._back_to_serving()
+            self.record.error = str(error)
+            return
+        # Forked now, because what undoes a cutover has to be at hand without asking an engine.
+        with _signals_ignored(), Guardian(self._undo_after_death) as guardian:
+            self._cut_over(guardian)
         if self.record.outcome != "completed":
             return
         with self.record.phase("settle"):
