@@ -69,7 +69,7 @@ def main() -> None:
         frozen_s = time.monotonic()
         send(channel, app, root, dirty, signatures)
         sent_s = time.monotonic()
-        together(gateways, "switch", app=app, host=target)
+        together(gateways, "forward", app=app, host=target)
         ended_s = time.monotonic()
         # Requests that the freeze met are answered now, late.
         freezer.thaw()

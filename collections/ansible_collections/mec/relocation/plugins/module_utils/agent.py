@@ -16,6 +16,7 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import IO, Any
 
+from . import priority
 from .config import HostConfig
 from .errors import RelocationError
 from .me_host import MeHost
@@ -27,6 +28,7 @@ STEPS = frozenset(
         "check_gateway",
         "close_gateway",
         "discard",
+        "forward",
         "hello",
         "hold",
         "in_flight",
@@ -41,7 +43,6 @@ STEPS = frozenset(
         "release",
         "settle",
         "space",
-        "switch",
         "unlease",
     }
 )
@@ -123,6 +124,7 @@ def main() -> None:
     """Serve one channel on standard input and output."""
     # A collection of garbage takes milliseconds, and this process does not live long.
     gc.disable()
+    priority.give_way()
     Agent(MeHost(HostConfig.load())).serve(sys.stdin.buffer, sys.stdout.buffer)
 
 

@@ -153,20 +153,13 @@ class Cutover:
 
     def _serve_from_target(self) -> None:
         """After the activation there is no way back; a gateway that fails is reported."""
-        failures = []
-        for step, arguments in (
-            ("switch", {"app": self.app.name, "host": self.target.name}),
-            ("release", {"app": self.app.name}),
-        ):
-            with self.record.phase(step):
-                try:
-                    together(self.gateways, step, **arguments)
-                except RelocationError as error:
-                    failures.append(str(error))
+        with self.record.phase("switch"):
+            try:
+                together(self.gateways, "forward", app=self.app.name, host=self.target.name)
+            except RelocationError as error:
+                self.record.error = f"Relocated, but a gateway did not follow: {error}"
         self.record.service_serves()
         self.record.outcome = "completed"
-        if failures:
-            self.record.error = "Relocated, but a gateway did not follow: " + " ".join(failures)
 
     # -- after it: the target serves --------------------------------------------------------
 

@@ -27,13 +27,22 @@ class Gateway:
         self.socket = runtime_socket
         self.map_path = map_path
 
-    def hold(self, app: str, max_s: float) -> None:
-        """Let new requests wait, each for at most ``max_s``; then they get 503 with Retry-After."""
-        self._expect("held", f"mec hold {app} {round(max_s * 1000)}")
+    def hold(self, app: str, max_s: float, host: str) -> int:
+        """Let new requests wait, each for at most ``max_s``; then they get 503 with Retry-After.
+
+        Returns:
+            ``in_flight`` of the instance on ``host``, as of then.
+        """
+        command = f"mec hold {app} {round(max_s * 1000)}"
+        answer = self._ask(command, _statistics_command(app, host))
+        held, _, statistics = answer.partition("\n\n")
+        if held.strip() != "held":
+            raise RelocationError(f"The gateway refused {command!r}: {held or 'no answer'}.")
+        return _requests(statistics, app, host)
 
     def release(self, app: str) -> None:
         """Let the waiting requests go on, to wherever the app is now."""
-        self._expect("released", f"mec release {app}")
+        self._expect("released", _release_command(app))
 
     def locations(self) -> dict[str, str]:
         """Where this gateway sends the requests of each app."""
@@ -43,12 +52,19 @@ class Gateway:
 
     def check(self, app: str, host: str) -> None:
         """Raise unless this gateway can send the app's requests to its instance on ``host``."""
-        self._sessions(app, host)
+        self._requests(app, host)
 
     def switch(self, app: str, host: str) -> None:
         """Send the app's requests to its instance on ``host``; ``check`` it ahead."""
-        if self._ask(f"set map {self.map_path} {app} {host}").strip():
+        if self._ask(self._set_command(app, host)).strip():
             self._expect("", f"add map {self.map_path} {app} {host}")
+
+    def forward(self, app: str, host: str) -> None:
+        """Send the app's requests to its instance on ``host``, those that wait first."""
+        answer = self._ask(self._set_command(app, host), _release_command(app)).strip()
+        if answer != "released":
+            self.switch(app, host)
+            self.release(app)
 
     def remove(self, app: str) -> None:
         """Send the app's requests nowhere: they are answered with 503."""
@@ -66,35 +82,29 @@ class Gateway:
 
         Tunnels and event streams are left out: they do not end by themselves.
         """
-        sessions = self._sessions(app, host)
-        return sessions["BACKEND"] - sessions.get("streams", 0)
+        return self._requests(app, host)
 
-    def _sessions(self, app: str, host: str) -> dict[str, int]:
-        """The sessions of the backend and of its servers (HAProxy management guide, 9.1)."""
-        name = f"{app}.{host}"
-        answer = self._ask(f"show stat {name} 6 -1").removeprefix("# ")
-        rows = [row for row in csv.DictReader(answer.splitlines()) if row["pxname"] == name]
-        if not rows:
-            raise RelocationError(
-                f"The gateway has no backend {name!r}.",
-                "Deploy the app (role app) on every ME host.",
-            )
-        return {row["svname"]: int(row["scur"]) for row in rows}
+    def _requests(self, app: str, host: str) -> int:
+        return _requests(self._ask(_statistics_command(app, host)), app, host)
+
+    def _set_command(self, app: str, host: str) -> str:
+        return f"set map {self.map_path} {app} {host}"
 
     def _expect(self, wanted: str, command: str) -> None:
         answer = self._ask(command).strip()
         if answer != wanted:
             raise RelocationError(f"The gateway refused {command!r}: {answer or 'no answer'}.")
 
-    def _ask(self, command: str) -> str:
-        # Apps and hosts are DNS labels, so a command cannot carry a second one; this is the wall.
-        if any(char in command for char in ";\n\r\\"):
-            raise RelocationError(f"Not a gateway command: {command!r}.")
+    def _ask(self, *commands: str) -> str:
+        for command in commands:
+            # Apps and hosts are DNS labels: a command cannot carry another one. This is the wall.
+            if any(char in command for char in ";\n\r\\"):
+                raise RelocationError(f"Not a gateway command: {command!r}.")
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(_TIMEOUT_S)
                 connection.connect(str(self.socket))
-                connection.sendall(command.encode() + b"\n")
+                connection.sendall(";".join(commands).encode() + b"\n")
                 chunks = []
                 while chunk := connection.recv(65536):
                     chunks.append(chunk)
@@ -104,3 +114,25 @@ class Gateway:
                 "See `systemctl status haproxy` on that host.",
             ) from error
         return b"".join(chunks).decode()
+
+
+def _release_command(app: str) -> str:
+    return f"mec release {app}"
+
+
+def _statistics_command(app: str, host: str) -> str:
+    """Asks for the backend and its servers (HAProxy management guide, 9.3)."""
+    return f"show stat {app}.{host} 6 -1"
+
+
+def _requests(statistics: str, app: str, host: str) -> int:
+    """The requests in the statistics of a backend (HAProxy management guide, 9.1)."""
+    name = f"{app}.{host}"
+    rows = csv.DictReader(statistics.removeprefix("# ").splitlines())
+    sessions = {row["svname"]: int(row["scur"]) for row in rows if row["pxname"] == name}
+    if not sessions:
+        raise RelocationError(
+            f"The gateway has no backend {name!r}.",
+            "Deploy the app (role app) on every ME host.",
+        )
+    return sessions["BACKEND"] - sessions.get("streams", 0)

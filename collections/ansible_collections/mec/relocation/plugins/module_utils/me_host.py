@@ -11,7 +11,7 @@ The same steps are taken on this host (``LocalHost``) and on another one over a 
 from __future__ import annotations
 
 import contextlib
-import http.client
+import functools
 import os
 import shutil
 import time
@@ -19,22 +19,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from . import state
+from . import priority, state
 from .app import App, check_name
 from .config import HostConfig
 from .errors import RelocationError
 from .gateway import Gateway
+from .health import Health
 from .lease import Lease
 from .platform import Instance, Platform
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
-_HEALTH_PAUSE_S = 0.002
 _STANDBY_S = 60.0
-# Of setpriority(2): while requests wait for this process, other work on the host can wait, too.
-_WHILE_HELD, _ELSE = -15, 0
 # The clock by which files are stamped (clock_gettime(2)); the module time has no name for it.
 _CLOCK_REALTIME_COARSE = 5
 
@@ -99,6 +97,13 @@ class MeHost:
             self._platform = load(self.config)
         return self._platform
 
+    @functools.cached_property
+    def _writer(self) -> ThreadPoolExecutor:
+        """A thread that makes durable what was applied."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(1)
+
     def load(self) -> None:
         """Load the platform ahead of its first use; what fails here fails there again."""
         with contextlib.suppress(RelocationError):
@@ -135,17 +140,13 @@ class MeHost:
             RelocationError: the app serves here, or the stream cannot be applied.
         """
         # Imported here: a channel to a gateway alone opens faster without it.
-        from concurrent.futures import ThreadPoolExecutor
-
         from .volume_apply import apply
 
         if self._state(app).instance().get("state") == "serving":
             raise RelocationError(f"App {app!r} serves on {self.config.name} already.")
         applied = apply(self.config.pv_root / check_name(app), stream)
         self._wait_until_durable(app)
-        writer = ThreadPoolExecutor(1)
-        self._writing[app] = writer.submit(applied.sync)
-        writer.shutdown(wait=False)
+        self._writing[app] = self._writer.submit(applied.sync)
         return {"files": applied.files, "bytes": applied.bytes}
 
     def verify(self, app: str, handoff: str, stream: IO[bytes]) -> dict[str, Any]:
@@ -213,7 +214,7 @@ class MeHost:
         instance = self._instance(app.name)
         kept.note("prepared", handoff=handoff, name=instance.name, time=time.time())
         if standby:
-            self._wait_until_ready(app, instance, time.monotonic() + _STANDBY_S)
+            self._health(app, instance).wait_until_ready(time.monotonic() + _STANDBY_S)
         self._prepared[app.name] = app, instance
         return {**describe(instance), "changed": changed}
 
@@ -264,7 +265,7 @@ class MeHost:
         """Make the prepared instance serve; it does when this returns.
 
         Raises:
-            RelocationError: it did not answer its health path with 200 within ``timeout_s``.
+            RelocationError: it did not say so within ``timeout_s``.
         """
         self._activated_ns[app] = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
         deadline = time.monotonic() + timeout_s
@@ -275,9 +276,8 @@ class MeHost:
             self.platform.start(app)
             instance = self._instance(app)
             if declared.start == "standby":
-                self._wait_until_ready(declared, instance, deadline)
+                self._health(declared, instance).wait_until_ready(deadline)
         self._ask_to_serve(declared, instance, deadline)
-        self._wait_for_health(declared, instance, deadline)
         self._wait_until_durable(app)
         return describe(instance)
 
@@ -299,7 +299,7 @@ class MeHost:
 
     def serves(self, app: App, instance: Instance) -> bool:
         """Like ``healthy``, for an instance that has been looked up."""
-        return instance.running and self._health(app, instance) == 200
+        return instance.running and self._health(app, instance).serves()
 
     def kill(self, app: str) -> None:
         """End the instance and remove it; the answer confirms that it is dead."""
@@ -315,22 +315,22 @@ class MeHost:
 
     def hold(self, app: str, max_s: float, host: str) -> int:
         """Let new requests of the app wait; those that the instance on ``host`` answers still."""
-        _have_priority(_WHILE_HELD)
-        self.gateway.hold(app, max_s)
-        return self.gateway.in_flight(app, host)
+        priority.go_first()
+        return self.gateway.hold(app, max_s, host)
 
     def in_flight(self, app: str, host: str) -> int:
         """Requests that the instance on ``host`` is answering through this host's gateway."""
         return self.gateway.in_flight(app, host)
 
-    def switch(self, app: str, host: str) -> None:
-        """Send the app's requests to ``host``."""
-        self.gateway.switch(app, host)
+    def forward(self, app: str, host: str) -> None:
+        """Send the app's requests to ``host``, those that wait first."""
+        self.gateway.forward(app, host)
+        priority.give_way()
 
     def release(self, app: str) -> None:
         """Let the waiting requests go on."""
         self.gateway.release(app)
-        _have_priority(_ELSE)
+        priority.give_way()
 
     def persist(self) -> None:
         """Make the gateway's locations survive its restart."""
@@ -341,9 +341,8 @@ class MeHost:
         changed = self.gateway.locations().get(app) != host
         if changed:
             self.gateway.check(app, host)
-            self.gateway.switch(app, host)
+        self.gateway.forward(app, host)
         self.gateway.persist()
-        self.gateway.release(app)
         return changed
 
     def close_gateway(self, app: str) -> bool:
@@ -380,63 +379,18 @@ class MeHost:
             ) from error
 
     def _ask_to_serve(self, app: App, instance: Instance, deadline: float) -> None:
-        activate = app.activate
-        if activate is None:
-            return
-        if activate.http is not None:
-            path = activate.http
-            self._until(
-                lambda: _request("POST", instance.address, app.port, path, _left_s(deadline)),
-                lambda status: status is not None and 200 <= status < 300,
-                # Nobody there yet, or a front whose service is not: it may be asked again.
-                lambda status: status in (None, 502, 503),
-                deadline,
-                f"{instance.name} on {self.config.name}: POST {path}",
-            )
-        elif activate.signal is not None:
+        health, activate = self._health(app, instance), app.activate
+        if activate is not None and activate.http is not None:
+            if health.activate(activate.http, deadline):
+                return
+        elif activate is not None and activate.signal is not None:
             self.platform.signal(app.name, activate.signal)
-        elif activate.exec is not None:
+        elif activate is not None and activate.exec is not None:
             self.platform.command(app.name, activate.exec)
+        health.wait_until_serves(deadline)
 
-    def _health(self, app: App, instance: Instance) -> int | None:
-        return _request("GET", instance.address, app.port, app.health, timeout_s=2.0)
-
-    def _wait_for_health(self, app: App, instance: Instance, deadline: float) -> None:
-        self._until(
-            lambda: self._health(app, instance),
-            lambda status: status == 200,
-            lambda _status: True,
-            deadline,
-            f"{instance.name} on {self.config.name}: GET {app.health}",
-        )
-
-    def _wait_until_ready(self, app: App, instance: Instance, deadline: float) -> None:
-        """A standby instance need not be healthy, but it has to be there."""
-        path = app.ready or app.health
-        self._until(
-            lambda: _request("GET", instance.address, app.port, path, timeout_s=2.0),
-            lambda status: status == 200 or (status is not None and app.ready is None),
-            lambda _status: True,
-            deadline,
-            f"{instance.name} on {self.config.name}: GET {path}",
-        )
-
-    def _until(
-        self,
-        ask: Callable[[], int | None],
-        good: Callable[[int | None], bool],
-        again: Callable[[int | None], bool],
-        deadline: float,
-        what: str,
-    ) -> None:
-        """Ask for an HTTP status until it is good; raise when it is final, or time is up."""
-        while not good(status := ask()):
-            if not again(status) or time.monotonic() > deadline:
-                raise RelocationError(
-                    f"{what} was answered with {status or 'nothing'}.",
-                    "The instance's log tells more.",
-                )
-            time.sleep(_HEALTH_PAUSE_S)
+    def _health(self, app: App, instance: Instance) -> Health:
+        return Health(app, instance, f"{instance.name} on {self.config.name}")
 
 
 class _Done:
@@ -468,12 +422,6 @@ class LocalHost:
         return _Done(lambda: method(**arguments))
 
 
-def _have_priority(nice: int) -> None:
-    """Let this process go before others, or with them; as far as it may."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-
-
 def tree_bytes(path: str) -> int:
     """The bytes that the files below a path take on disk, each hard link once."""
     total, seen = 0, set()
@@ -497,20 +445,3 @@ def _waits(app: App, image_id: str, base_image_id: str) -> bool:
 def describe(instance: Instance) -> dict[str, str]:
     """An instance as records have it."""
     return {"name": instance.name, "address": instance.address}
-
-
-def _left_s(deadline: float) -> float:
-    return max(deadline - time.monotonic(), 0.1)
-
-
-def _request(method: str, address: str, port: int, path: str, timeout_s: float) -> int | None:
-    """The status of one HTTP request, or None where nothing answers."""
-    connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
-    try:
-        body = b"" if method == "POST" else None
-        connection.request(method, path, body)
-        return connection.getresponse().status
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()

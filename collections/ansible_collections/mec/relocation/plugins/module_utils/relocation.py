@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from . import priority
 from .app import App
 from .channel import Channel
 from .config import HostConfig
@@ -131,6 +132,8 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
             for peer in peers.values():
                 peer.greet()
             target = peers[order.target]
+            # Not before the channels are open: they are for the time in which requests wait.
+            priority.give_way()
             stack.enter_context(Lease(kept.folder, order.app).held(order.handoff))
             target.begin("lease", app=order.app, owner=order.handoff).result()
             if app.volume:

@@ -36,8 +36,11 @@ from .file_attributes import Attributes
 from .volume_watch import Dirty
 
 BLOCK_BYTES = 64 * 1024
+# Of files up to this size smaller blocks are compared: the size of a database's page.
+_PAGED_BYTES = 1024 * 1024
+PAGE_BYTES = 4 * 1024
 # Files up to this size are sent whole.
-SMALL_BYTES = 256 * 1024
+SMALL_BYTES = 2 * PAGE_BYTES
 _ZEROS = bytes(BLOCK_BYTES)
 _DIGEST_BYTES = 16
 
@@ -50,12 +53,14 @@ class Signature:
 
     Attributes:
         names: its hard links.
+        block_bytes: the size of its blocks.
         blocks: the digest of each block that is not all zeros, by its number.
     """
 
     names: Names
     size_bytes: int
     mtime_ns: int
+    block_bytes: int
     blocks: Mapping[int, bytes]
 
 
@@ -194,27 +199,30 @@ class _Builder:
     ) -> None:
         status = os.fstat(content)
         names = frozenset(self._names.get(status.st_ino, {path}))
+        block_bytes = PAGE_BYTES if status.st_size <= _PAGED_BYTES else BLOCK_BYTES
         base, known = b"", {}
         # With other links it may be another inode on the target: then there is no base.
-        if before is not None and before.names == names:
+        if before and (before.names, before.block_bytes) == (names, block_bytes):
             base = pack([b"%d" % before.size_bytes, b"%d" % before.mtime_ns])
             known = dict(before.blocks)
         self._writer.write(b"file", path, base, *attributes.fields())
         large = status.st_size > SMALL_BYTES
         blocks: dict[int, bytes] = {}
-        for number, block in data_blocks(content, status.st_size):
+        for number, block in data_blocks(content, status.st_size, block_bytes):
             if large or base:
                 blocks[number] = hashlib.blake2b(block, digest_size=_DIGEST_BYTES).digest()
             if not base or known.pop(number, None) != blocks[number]:
-                self._writer.write(b"data", b"%d" % (number * BLOCK_BYTES), block)
+                self._writer.write(b"data", b"%d" % (number * block_bytes), block)
         # What is left had content, and has none now.
         for number in known:
-            length = min(BLOCK_BYTES, status.st_size - number * BLOCK_BYTES)
+            length = min(block_bytes, status.st_size - number * block_bytes)
             if length > 0:
-                self._writer.write(b"zeros", b"%d" % (number * BLOCK_BYTES), b"%d" % length)
+                self._writer.write(b"zeros", b"%d" % (number * block_bytes), b"%d" % length)
         self._writer.write(b"size", b"%d" % status.st_size)
         if large:
-            self.signatures[path] = Signature(names, status.st_size, attributes.mtime_ns, blocks)
+            self.signatures[path] = Signature(
+                names, status.st_size, attributes.mtime_ns, block_bytes, blocks
+            )
 
 
 def _with_parents(path: bytes) -> set[bytes]:
@@ -222,15 +230,17 @@ def _with_parents(path: bytes) -> set[bytes]:
     return {b"/".join(words[:count]) for count in range(1, len(words) + 1)}
 
 
-def data_blocks(content: int, size_bytes: int) -> Iterator[tuple[int, bytes]]:
+def data_blocks(
+    content: int, size_bytes: int, block_bytes: int = BLOCK_BYTES
+) -> Iterator[tuple[int, bytes]]:
     """The blocks of a file, with their numbers, that are not all zeros; holes are not read."""
     at = 0
     while (at := _next_data(content, at)) < size_bytes:
-        at -= at % BLOCK_BYTES
-        block = os.pread(content, min(BLOCK_BYTES, size_bytes - at), at)
+        at -= at % block_bytes
+        block = os.pread(content, min(block_bytes, size_bytes - at), at)
         if block != _ZEROS[: len(block)]:
-            yield at // BLOCK_BYTES, block
-        at += BLOCK_BYTES
+            yield at // block_bytes, block
+        at += block_bytes
 
 
 def _next_data(content: int, at: int) -> int:

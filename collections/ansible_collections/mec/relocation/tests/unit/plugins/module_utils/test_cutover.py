@@ -144,8 +144,7 @@ def test_the_steps_come_in_their_order() -> None:
         "source.freeze",
         "last_delta",
         "target.activate",
-        "target.switch",
-        "target.release",
+        "target.forward",
         "source.kill",
     ]
     assert [step for step in run.journal if step in order] == order
@@ -160,7 +159,6 @@ def test_the_steps_come_in_their_order() -> None:
         "last_delta",
         "activate",
         "switch",
-        "release",
         "settle",
     ]
 
@@ -183,7 +181,7 @@ def test_a_failure_ends_with_the_source_serving(failing: dict[str, Exception]) -
     record = run.run()
     assert record["outcome"] == "aborted"
     assert str(next(iter(failing.values()))) in record["error"]
-    assert "target.switch" not in run.journal
+    assert "target.forward" not in run.journal
     assert "source.kill" not in run.journal
     assert [step for step in run.journal if step.startswith("source.")][-1] == "source.settle"
     if "source.freeze" in run.journal:
@@ -221,9 +219,8 @@ def test_without_certainty_nobody_serves(failing: dict[str, Exception]) -> None:
     assert "worker1.close_gateway" in run.journal
 
 
-@pytest.mark.parametrize("step", ["switch", "release"])
-def test_after_the_activation_there_is_no_way_back(step: str) -> None:
-    run = Run(**{f"target_{step}": RelocationError("gateway down")})
+def test_after_the_activation_there_is_no_way_back() -> None:
+    run = Run(target_forward=RelocationError("gateway down"))
     record = run.run()
     assert record["outcome"] == "completed"
     assert "gateway down" in record["error"]

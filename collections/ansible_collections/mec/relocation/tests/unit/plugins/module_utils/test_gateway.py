@@ -85,3 +85,27 @@ def test_a_name_cannot_carry_a_second_command(gateway: Gateway, runtime: Runtime
     with pytest.raises(RelocationError, match="Not a gateway command"):
         gateway.release("app; shutdown sessions server a/b")
     assert runtime.asked == []
+
+
+def test_a_hold_tells_what_is_under_way(gateway: Gateway, runtime: Runtime) -> None:
+    runtime.answer = "held\n\n" + STATISTICS.format(instance=3, streams=1, backend=4)
+    assert gateway.hold("app", 2.0, "worker1") == 3
+    assert runtime.asked == ["mec hold app 2000;show stat app.worker1 6 -1\n"]
+
+
+def test_a_hold_that_was_refused_is_none(gateway: Gateway, runtime: Runtime) -> None:
+    runtime.answer = "Unknown command\n\n" + STATISTICS.format(instance=0, streams=0, backend=0)
+    with pytest.raises(RelocationError, match="refused 'mec hold app 2000': Unknown command"):
+        gateway.hold("app", 2.0, "worker1")
+
+
+def test_forwarding_is_one_exchange(gateway: Gateway, runtime: Runtime) -> None:
+    runtime.answer = "\nreleased\n\n"
+    gateway.forward("app", "worker1")
+    assert runtime.asked == [f"set map {gateway.map_path} app worker1;mec release app\n"]
+
+
+def test_a_gateway_that_does_not_follow_is_told(gateway: Gateway, runtime: Runtime) -> None:
+    runtime.answer = "something is wrong\n"
+    with pytest.raises(RelocationError, match="refused 'add map"):
+        gateway.forward("app", "worker1")

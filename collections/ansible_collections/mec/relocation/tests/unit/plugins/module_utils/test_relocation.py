@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from ansible_collections.mec.relocation.plugins.module_utils import me_host as me_host_module
 from ansible_collections.mec.relocation.plugins.module_utils import relocation
 from ansible_collections.mec.relocation.plugins.module_utils.agent import Agent
 from ansible_collections.mec.relocation.plugins.module_utils.app import App
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.health import Health
 from ansible_collections.mec.relocation.plugins.module_utils.me_host import MeHost
 from ansible_collections.mec.relocation.plugins.module_utils.platform import Instance
 from ansible_collections.mec.relocation.plugins.module_utils.state import AppState
@@ -97,7 +97,7 @@ class Hosts:
 
 @pytest.fixture
 def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
-    monkeypatch.setattr(me_host_module, "_request", lambda *_arguments, **_named: 200)
+    monkeypatch.setattr(Health, "_ask", lambda *_arguments: 200)
     return Hosts(tmp_path)
 
 

@@ -31,6 +31,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.file_attributes imp
 from ansible_collections.mec.relocation.plugins.module_utils.volume_apply import Applied, apply
 from ansible_collections.mec.relocation.plugins.module_utils.volume_delta import (
     BLOCK_BYTES,
+    PAGE_BYTES,
     SMALL_BYTES,
     build,
 )
@@ -302,7 +303,23 @@ def test_of_a_large_file_only_what_differs_is_sent(source: Path, target: Path) -
     third, _ = transfer(source, target, everything(source), second.signatures)
     assert view(target) == view(source)
     assert third.size_bytes < 2 * BLOCK_BYTES
-    assert not third.signatures
+    os.truncate(large, SMALL_BYTES)
+    fourth, _ = transfer(source, target, everything(source), third.signatures)
+    assert view(target) == view(source)
+    assert not fourth.signatures
+
+
+def test_of_a_database_the_pages_that_differ_are_sent(source: Path, target: Path) -> None:
+    database = source / "database"
+    database.write_bytes(os.urandom(100 * PAGE_BYTES))
+    first, _ = transfer(source, target, everything(source))
+    with open(database, "r+b") as out:
+        out.seek(7 * PAGE_BYTES)
+        out.write(b"changed")
+        out.truncate(99 * PAGE_BYTES + 1)
+    second, _ = transfer(source, target, everything(source), first.signatures)
+    assert view(target) == view(source)
+    assert second.size_bytes < 2 * PAGE_BYTES
 
 
 def test_a_large_file_that_is_another_one_is_sent_whole(source: Path, target: Path) -> None:

@@ -1,0 +1,33 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a relocation gives way to on its hosts, and when it does not.
+
+While an app serves, what is done for its relocation must not slow it down: it gives way. While
+requests wait for the cutover, all else can wait: it goes first (setpriority(2)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+_BEHIND, _FIRST = 10, -15
+
+
+def give_way() -> None:
+    """Let this process, and what it starts from now on, go after others."""
+    _set(_BEHIND)
+
+
+def go_first() -> None:
+    """Let this process go before others, as far as it may."""
+    _set(_FIRST)
+
+
+def _set(nice: int) -> None:
+    # A thread has a priority of its own. One that ends meanwhile needs none.
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, int(thread), nice)
