@@ -16,7 +16,6 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import IO, Any
 
-from . import priority
 from .config import HostConfig
 from .errors import RelocationError
 from .me_host import MeHost
@@ -124,7 +123,6 @@ def main() -> None:
     """Serve one channel on standard input and output."""
     # A collection of garbage takes milliseconds, and this process does not live long.
     gc.disable()
-    priority.give_way()
     Agent(MeHost(HostConfig.load())).serve(sys.stdin.buffer, sys.stdout.buffer)
 
 

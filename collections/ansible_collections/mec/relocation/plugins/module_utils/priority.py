@@ -5,15 +5,17 @@
 """What a relocation gives way to on its hosts, and when it does not.
 
 While an app serves, what is done for its relocation must not slow it down: it gives way. While
-requests wait for the cutover, all else can wait: it goes first (setpriority(2)).
+requests wait for the cutover, all else can wait: it goes first (setpriority(2)). What other hosts
+ask for gives way from its first instruction on: see the role `me_host`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
-_BEHIND, _FIRST = 10, -15
+_BEHIND, _ORDINARY, _FIRST = 10, 0, -15
 
 
 def give_way() -> None:
@@ -24,6 +26,16 @@ def give_way() -> None:
 def go_first() -> None:
     """Let this process go before others, as far as it may."""
     _set(_FIRST)
+
+
+@contextlib.contextmanager
+def ordinary() -> Iterator[None]:
+    """For what is started now and has to be quick later: the connections of a cutover."""
+    _set(_ORDINARY)
+    try:
+        yield
+    finally:
+        give_way()
 
 
 def _set(nice: int) -> None:

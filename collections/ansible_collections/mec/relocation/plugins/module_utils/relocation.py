@@ -123,17 +123,16 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         with record.phase("connect"):
             # The channels open while this host looks at its own side.
-            peers = {
-                name: stack.enter_context(contextlib.closing(Channel(config, name)))
-                for name in _peers(config, order)
-            }
+            with priority.ordinary():
+                peers = {
+                    name: stack.enter_context(contextlib.closing(Channel(config, name)))
+                    for name in _peers(config, order)
+                }
             app, instance = _serving(me_host, order.app)
             record.fields["source_instance"] = describe(instance)
             for peer in peers.values():
                 peer.greet()
             target = peers[order.target]
-            # Not before the channels are open: they are for the time in which requests wait.
-            priority.give_way()
             stack.enter_context(Lease(kept.folder, order.app).held(order.handoff))
             target.begin("lease", app=order.app, owner=order.handoff).result()
             if app.volume:

@@ -40,8 +40,6 @@ def main() -> None:
         argv = arguments(os.environ.get("SSH_ORIGINAL_COMMAND", ""), sys.argv[1])
     except PermissionError as error:
         sys.exit(f"mec-relocation: {error}")
-    # As `priority` has it: what serves here goes first.
-    os.nice(10)
     os.execvp("rsync", argv)
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .. import priority
 from ..config import HostConfig
 from ..relocation import commit
 
@@ -22,7 +21,6 @@ def run(params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
         RelocationError: the app does not serve here, or the repository does not take the image.
     """
     begin_s = time.monotonic()
-    priority.give_way()
     done, sent_bytes = commit(
         HostConfig.load(), params["app"], params["handoff"], plain=params["plain"], check=check
     )

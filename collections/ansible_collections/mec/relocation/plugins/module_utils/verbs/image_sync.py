@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .. import priority
 from ..config import HostConfig
 from ..image import FromRegistry, FromSource, ImageStore, ImageSync, Origin, Peer
 from ..registry import ImageReference, Registry
@@ -26,7 +25,6 @@ def run(params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
     source = params["source"] if params["from"] == "source" else None
     config = HostConfig.load()
     begin_s = time.monotonic()
-    priority.give_way()
     sync = ImageSync(image, _origin(config, source), ImageStore(), config.repository.name)
     plan = sync.plan()
     image_id, moved = (plan.image_id, sync.estimate(plan)) if check else sync.carry_out(plan)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .. import priority
 from ..channel import Channel
 from ..config import HostConfig
 from ..precopy import precopy_volume
@@ -23,7 +22,6 @@ def run(params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
     """
     config = HostConfig.load()
     with Channel(config, params["target"]) as target:
-        priority.give_way()
         done = precopy_volume(config, params["app"], target, params["handoff"], check=check)
     duration_s = round(done.duration_s, 6)
     facts = {
