@@ -33,6 +33,7 @@ _MAX_UES = 10_000
 class Location:
     """Where a UE is, the cell it is in, and the signal of each cell that it hears (RSRP).
 
+    Without a cell it is out of reach: nothing follows until it is heard in one again.
     Numbers are finite: whoever takes them from a stranger has checked that.
     """
 
@@ -40,7 +41,7 @@ class Location:
     time_s: float
     lat: float
     lon: float
-    cell: str
+    cell: str | None
     signal_dbm: Mapping[str, float]
 
 
@@ -161,18 +162,28 @@ class Predictor:
             ValueError: the place is not on the earth.
         """
         position = Position(location.lat, location.lon)
+        if location.cell is None:
+            return []
         ue = self._ues.pop(location.ue, None)
         messages: list[HandoffMessage] = []
         if ue is not None and abs(location.time_s - ue.last_s) > self._settings.silence_s:
             messages = ue.give_up()
             ue = None
         if ue is None:
-            ue = _Ue(location, self._cells, self._settings, self.lead_time, self.statistics)
+            ue = _Ue(
+                location.ue,
+                location.cell,
+                self._cells,
+                self._settings,
+                self.lead_time,
+                self.statistics,
+            )
         self._ues[location.ue] = ue
         if len(self._ues) > _MAX_UES:
             self._ues.popitem(last=False)
         if location.time_s > ue.last_s:
-            messages += ue.observe(location, position)
+            report = Report(location.time_s, location.cell, location.signal_dbm)
+            messages += ue.observe(report, position)
         return messages
 
     def forget(self, ue: str) -> list[HandoffMessage]:
@@ -208,14 +219,15 @@ class _Ue:
 
     def __init__(
         self,
-        first: Location,
+        name: str,
+        cell: str,
         cells: Mapping[str, Position],
         settings: Settings,
         lead_time: LeadTime,
         statistics: Statistics,
     ) -> None:
-        self._name = first.ue
-        self._cell = first.cell
+        self._name = name
+        self._cell = cell
         self._cells = cells
         self._settings = settings
         self._lead_time = lead_time
@@ -230,13 +242,12 @@ class _Ue:
         self._interval_s = 0.0
         self.last_s = -math.inf
 
-    def observe(self, location: Location, position: Position) -> list[HandoffMessage]:
-        """The messages that follow from a location."""
-        now_s = location.time_s
+    def observe(self, report: Report, position: Position) -> list[HandoffMessage]:
+        """The messages that follow from what was measured at a place."""
+        now_s = report.time_s
         self._interval_s = now_s - self.last_s if self._track else 0.0
         self.last_s = now_s
-        messages = self._moved(location.cell, now_s)
-        report = Report(now_s, location.cell, location.signal_dbm)
+        messages = self._moved(report.serving, now_s)
         self._a3, target = step(self._settings.a3, self._a3, report)
         self._follow(now_s, position)
         # In any case: what is left out now is missing in the means later.

@@ -199,6 +199,14 @@ def test_a_ue_whose_clock_was_set_is_followed_anew() -> None:
     ]
 
 
+def test_out_of_reach_nothing_follows() -> None:
+    predictor = Predictor(POSITIONS)
+    observe(predictor, at(0), at(1, cell=None, signal_dbm={}))
+    assert observe(predictor, at(2, cell="cell2", signal_dbm=NEAR_CELL2)) == [
+        ("COMPLETED", "cell2")
+    ]
+
+
 def test_a_ue_that_falls_silent_is_cancelled_when_it_is_heard_again() -> None:
     predictor = Predictor(POSITIONS)
     said = observe(predictor, *announced(), at(100))
