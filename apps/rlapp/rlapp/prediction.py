@@ -141,7 +141,7 @@ class Predictor:
     """Follows UEs, and says which handoff messages follow from where they are.
 
     Args:
-        cells: where each cell stands; to and from others no handoff is announced.
+        cells: where each cell stands; what is said of others counts for nothing.
         settings: how handoffs are predicted.
     """
 
@@ -162,7 +162,7 @@ class Predictor:
             ValueError: the place is not on the earth.
         """
         position = Position(location.lat, location.lon)
-        if location.cell is None:
+        if location.cell is None or location.cell not in self._cells:
             return []
         ue = self._ues.pop(location.ue, None)
         messages: list[HandoffMessage] = []
@@ -180,9 +180,11 @@ class Predictor:
             )
         self._ues[location.ue] = ue
         if len(self._ues) > _MAX_UES:
-            self._ues.popitem(last=False)
+            _, oldest = self._ues.popitem(last=False)
+            messages += oldest.give_up()
         if location.time_s > ue.last_s:
-            report = Report(location.time_s, location.cell, location.signal_dbm)
+            signals = {c: dbm for c, dbm in location.signal_dbm.items() if c in self._cells}
+            report = Report(location.time_s, location.cell, signals)
             messages += ue.observe(report, position)
         return messages
 
@@ -334,7 +336,6 @@ class _Ue:
         now_db = {
             cell: dbm - self._law_db(*offset_m(self._cells[cell], position))
             for cell, dbm in report.signal_dbm.items()
-            if cell in self._cells
         }
         mean_db = self._mean.filtered(replace(report, signal_dbm=now_db)).signal_dbm
         squares = {cell: (now_db[cell] - mean_db[cell]) ** 2 for cell in now_db}

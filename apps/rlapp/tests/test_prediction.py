@@ -14,6 +14,7 @@ from mec_ue.mobile import Mobile
 from mec_ue.radio import Cell, Radio
 from mec_ue.trace import Trace
 from mec_ue.trace_file import read_trace
+from rlapp import prediction
 from rlapp.prediction import HandoffMessage, LeadTime, Location, Predictor, Settings, Statistics
 
 TRACES = Path(__file__).parents[2] / "ue" / "traces"
@@ -246,10 +247,19 @@ def test_ues_are_told_apart() -> None:
     ]
 
 
-def test_cells_that_stand_nowhere_are_handed_off_to_and_never_announced() -> None:
-    predictor = Predictor({})
-    said = observe(predictor, at(0), *(at(time_s, signal_dbm=NEAR_CELL2) for time_s in (1, 2)))
-    assert said == [("IN_EXECUTION", "cell2")]
+def test_cells_that_nobody_knows_count_for_nothing() -> None:
+    predictor = Predictor({"cell1": POSITIONS["cell1"]})
+    strong = (at(time_s, signal_dbm=NEAR_CELL2) for time_s in (1, 2, 3))
+    assert observe(predictor, at(0), *strong, at(4, cell="cell2")) == []
+
+
+def test_of_the_ues_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction, "_MAX_UES", 2)
+    predictor = Predictor(POSITIONS)
+    observe(predictor, *announced(), at(2, ue="ue2"))
+    (message,) = predictor.observe(at(3, ue="ue3"))
+    assert (message.ue, message.ho_status) == ("ue1", "CANCELLED")
+    assert predictor.forget("ue1") == []
 
 
 @pytest.mark.parametrize("lat", [91, math.nan])
@@ -262,7 +272,7 @@ def test_a_place_that_is_not_on_the_earth_is_refused(lat: float) -> None:
     st.lists(
         st.tuples(
             st.floats(0.01, 20),
-            st.sampled_from(["cell1", "cell2"]),
+            st.sampled_from(["cell1", "cell2", "cell3", None]),
             st.floats(-0.01, 0.01),
             st.dictionaries(st.sampled_from(["cell1", "cell2", "cell3"]), st.floats(-120, -60)),
         ),
@@ -270,7 +280,7 @@ def test_a_place_that_is_not_on_the_earth_is_refused(lat: float) -> None:
     )
 )
 def test_messages_make_sense_whatever_comes(
-    steps: list[tuple[float, str, float, dict[str, float]]],
+    steps: list[tuple[float, str | None, float, dict[str, float]]],
 ) -> None:
     predictor = Predictor(POSITIONS)
     announced: str | None = None
@@ -279,6 +289,7 @@ def test_messages_make_sense_whatever_comes(
         time_s += pause_s
         location = at(time_s, cell=cell, lat=BETWEEN.lat + moved, signal_dbm=signal_dbm)
         for message in predictor.observe(location):
+            assert message.target_cell in POSITIONS
             assert message.target_cell != message.source_cell
             if message.ho_status == "IN_PREPARATION":
                 assert announced is None
