@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import math
+import secrets
 import signal
 import socket
 import sys
@@ -108,6 +109,8 @@ class Driver:
                 "source_cell": source,
                 "target_cell": target,
                 "ho_status": "IN_EXECUTION",
+                # What is posted again for want of an answer is still one handoff.
+                "key": secrets.token_hex(8),
             }
             self._told.post(HANDOFFS, message, _HANDOFF_USEFUL_S)
         if self._moves:

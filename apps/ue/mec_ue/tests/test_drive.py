@@ -80,6 +80,8 @@ def test_it_changes_its_cell_by_itself_where_it_is_to() -> None:
 def test_it_asks_and_leaves_its_cell_to_others() -> None:
     told = drive_round(SimulatedAttachment("cell1"), asks=True)
     assert {location["cell"] for location in told.locations} == {"cell1"}
+    keys = [handoff.pop("key") for handoff in told.handoffs]
+    assert len(set(keys)) == len(keys) > 1
     assert told.handoffs[0] == {
         "ue": "ue1",
         "source_cell": "cell1",
