@@ -83,23 +83,42 @@ def test_without_shadowing_every_handoff_is_announced_in_time(speed_mps: float) 
     assert all(3.5 <= lead_s <= 9 for lead_s in driven.statistics.lead_s)
 
 
-def test_with_shadowing_most_are(record_property: pytest.RecordProperty) -> None:
-    trace = read_trace(TRACES / "loop.geojson", 10)
+@pytest.mark.parametrize(
+    ("shadowing_db", "speed_mps", "wasted_a_hit", "median_lead_s"),
+    [
+        (2, 10, 0.25, 4),
+        (2, 25, 0.25, 4),
+        (4, 10, 0.25, 4),
+        (4, 25, 0.25, 4),
+        # On foot, out of one shadow and into the next: nothing is there to extrapolate.
+        (4, 1.5, 1, 1),
+    ],
+)
+def test_with_shadowing_most_are(
+    shadowing_db: float,
+    speed_mps: float,
+    wasted_a_hit: float,
+    median_lead_s: float,
+) -> None:
+    trace = read_trace(TRACES / "loop.geojson", speed_mps)
     total = Statistics()
-    for seed in range(8):
-        driven = drive(trace, 2 * trace.closed().duration_s, shadowing_db=4, seed=seed)
+    for seed in range(4):
+        rounds_s = 4 * trace.closed().duration_s
+        driven = drive(trace, rounds_s, shadowing_db=shadowing_db, seed=seed)
         total.hits += driven.statistics.hits
         total.surprises += driven.statistics.surprises
         total.wasted += driven.statistics.wasted
         total.lead_s += driven.statistics.lead_s
-    for name in ("hits", "surprises", "wasted", "hit_rate", "median_lead_s"):
-        record_property(name, getattr(total, name))
-    assert total.hits + total.surprises >= 32
-    assert total.hit_rate is not None
-    assert total.hit_rate >= 0.9
-    assert total.wasted <= 0.25 * total.hits
-    assert total.median_lead_s is not None
-    assert 4 <= total.median_lead_s <= 15
+    # The table of docs/mobility.md: pytest -s -k shadowing.
+    print(
+        f"\n{shadowing_db} dB, {speed_mps} m/s: {total.hits} hits, {total.surprises} surprises,"
+        f" {total.wasted} wasted, lead {total.median_lead_s} s on the median,"
+        f" at least 4 s {sum(lead_s >= 4 for lead_s in total.lead_s)} times"
+    )
+    assert total.hits + total.surprises >= 30
+    assert (total.hit_rate or 0) >= 0.9
+    assert total.wasted <= wasted_a_hit * total.hits
+    assert median_lead_s <= (total.median_lead_s or 0) <= 15
 
 
 def test_who_turns_back_is_cancelled() -> None:
