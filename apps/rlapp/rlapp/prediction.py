@@ -23,6 +23,8 @@ from mec_ue.handover import A3Settings, A3State, Filter, step
 from mec_ue.radio import Report
 
 _STEP_S = 0.25
+# Nobody goes on as he moves now for longer than this.
+_LONGEST_LEAD_S = 60.0
 # Nearer than this a cell becomes no stronger.
 _NEAREST_M = 10.0
 # Names of UEs are chosen by strangers: the ones heard of last are kept.
@@ -130,11 +132,12 @@ class LeadTime:
 
     @property
     def wanted_s(self) -> float:
-        """Enough for nine preparations of ten."""
+        """Enough for nine preparations of ten, as far ahead as can be seen."""
         if not self._durations_s:
             return self._default_s
-        longest = sorted(self._durations_s)
-        return self._margin * longest[math.ceil(0.9 * len(longest)) - 1]
+        by_length_s = sorted(self._durations_s)
+        nine_of_ten_s = by_length_s[math.ceil(0.9 * len(by_length_s)) - 1]
+        return min(self._margin * nine_of_ten_s, _LONGEST_LEAD_S)
 
 
 class Predictor:

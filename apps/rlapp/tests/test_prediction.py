@@ -153,6 +153,9 @@ def test_the_lead_time_is_learnt() -> None:
     for _ in range(20):
         lead_time.learn(1)
     assert lead_time.wanted_s == 1.5
+    for _ in range(20):
+        lead_time.learn(3600)
+    assert lead_time.wanted_s == 60
 
 
 # Location by location: a UE halfway between the cells, and what it hears there.
