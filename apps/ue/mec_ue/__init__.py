@@ -1,1 +1,1 @@
-"""Programs that use a UE of the testbed from the controller: a viewer in a real browser, a demo."""
+"""Programs of a UE: a drive along a trace on it; a viewer and a demo from the controller."""
