@@ -36,7 +36,7 @@ Json = dict[str, Any]
 _LOG_FROM_RATIO = 10
 # What the clock of the samples resolves; a logarithmic axis has no zero.
 _CLOCK_MS = 0.001
-_BELOW = "Below, the critical section (hold to release), in which no instance serves."
+_BELOW = "Below, the critical section (hold to switch), in which no instance serves."
 
 
 @dataclass(frozen=True)

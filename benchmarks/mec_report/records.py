@@ -13,7 +13,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.probe import Sample
 from .lines import Line
 
 OUTCOMES = ("completed", "aborted", "uncertain")
-CRITICAL_PHASES = ("hold", "release")
+CRITICAL_PHASES = ("hold", "switch")
 Key = tuple[str, str]
 """A handoff and an app: what one relocation is known by."""
 

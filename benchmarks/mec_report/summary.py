@@ -190,7 +190,7 @@ def _timeline(completed: Sequence[Relocation]) -> Json | None:
 
 
 def _critical(phases: Sequence[Phase]) -> Json | None:
-    """The critical section: from the beginning of `hold` to the end of `release`."""
+    """The critical section: from the beginning of `hold` to the end of `switch`."""
     first, last = CRITICAL_PHASES
     begins_s = [phase.start_s for phase in phases if phase.name == first]
     ends_s = [phase.end_s for phase in phases if phase.name == last]

@@ -22,7 +22,7 @@ Row = tuple[str, float, float, bool]
 # Times of the record are rounded to microseconds.
 _RESOLUTION_S = 1e-5
 _ROOM_FOR_LABELS = 1.14
-_CRITICAL = "hold to release"
+_CRITICAL = "hold to switch"
 
 
 def timeline(shown: Json, look: Style) -> Figure:

@@ -216,14 +216,14 @@ class Recomputed:
         wanted_s = rank([record["downtime_s"] for record in done], 500)
         shown = next(record for record in done if record["downtime_s"] == wanted_s)
         hold = next(p for p in shown["phases"] if p["name"] == "hold")
-        release = next(p for p in shown["phases"] if p["name"] == "release")
+        switch = next(p for p in shown["phases"] if p["name"] == "switch")
         return {
             "id": shown["id"],
             "downtime_s": wanted_s,
             "phases": shown["phases"],
             "critical": {
                 "start_s": hold["start_s"],
-                "end_s": release["start_s"] + release["duration_s"],
+                "end_s": switch["start_s"] + switch["duration_s"],
             },
         }
 

@@ -46,7 +46,7 @@ def phases(series: str, stretch: float) -> list[Json]:
     """The phases of one relocation; `stretch` makes all of them longer."""
     plan = SERIES[series]
     named = [*plan["ahead"], ("prepare", 0.7, 0), ("hold", 0.002, 0), ("drain", 0.001, 0)]
-    named += [*plan["critical"], ("switch", 0.002, 0), ("release", 0.0006, 0), ("settle", 0.3, 0)]
+    named += [*plan["critical"], ("switch", 0.002, 0), ("settle", 0.3, 0)]
     found, now_s = [], 0.6
     for name, duration_s, moved in named:
         duration_s = round(duration_s * stretch, 6)
@@ -58,9 +58,9 @@ def phases(series: str, stretch: float) -> list[Json]:
 
 
 def downtime_of(made: list[Json]) -> float:
-    """From the beginning of the hold to the end of the release."""
+    """From the beginning of the hold to the end of the switch."""
     by_name = {phase["name"]: phase for phase in made}
-    end_s = by_name["release"]["start_s"] + by_name["release"]["duration_s"]
+    end_s = by_name["switch"]["start_s"] + by_name["switch"]["duration_s"]
     return round(end_s - by_name["hold"]["start_s"], 6)
 
 

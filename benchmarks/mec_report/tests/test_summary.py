@@ -52,7 +52,7 @@ def test_every_number(full, found):
         "series": [again.series(name) for name in ("proactive", "reactive", "reactive-paper")],
         "phase_order": [
             *("container_commit", "push", "pull", "image_sync", "volume_sync", "prepare", "hold"),
-            *("drain", "run", "last_delta", "activate", "switch", "release", "settle"),
+            *("drain", "run", "last_delta", "activate", "switch", "settle"),
         ],
         "replay": {
             "policies": [again.policy(name) for name in ("proactive", "reactive", "adaptive")],
