@@ -60,7 +60,7 @@ def build(
     log = Log(events)
     deliveries = Deliveries(config.callbacks, store, log)
     subscriptions = Subscriptions(config, store)
-    notifications = Notifications(config, store, subscriptions, deliveries)
+    notifications = Notifications(config, store, subscriptions, deliveries, log)
     mobility = Mobility(config, store, events, notifications, predictor)
     runner = runner or AnsibleRunner(config.handoffs, config.state_dir / "runs")
     handoffs = HandoffQueue(config, store, events, log, mobility, notifications, runner)
