@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from . import metrics
 from .access import SESSION_S, Client, TooManyAttempts
 from .config import Latitude, Longitude, Name
-from .guard import COOKIE, Full, Known, json_only, known_client, require_same_origin
+from .guard import COOKIE, Known, full_client, json_only, known_client, require_same_origin
 from .handoffs import NotThere, QueueFull
 from .messages import HandoffMessage, HoStatus, Location
 from .mobility import OPERATION_STATUS
@@ -67,7 +67,18 @@ class AccessPointStatus(_Body):
 
 public = APIRouter(dependencies=[Depends(json_only)])
 reports = APIRouter(dependencies=[Depends(json_only), Depends(known_client)])
-private = APIRouter()
+private = APIRouter(dependencies=[Depends(full_client)])
+
+
+async def _stream_slot(service: Use) -> AsyncIterator[None]:
+    """Bound how many follow the events at the same time (429)."""
+    if service.events.readers >= service.config.limits.streams:
+        raise Problem(429, "too many follow the events already")
+    service.events.readers += 1
+    try:
+        yield
+    finally:
+        service.events.readers -= 1
 
 
 @public.get("/healthz", include_in_schema=False)
@@ -132,7 +143,9 @@ async def state(service: Use) -> dict[str, Any]:
     }
 
 
-@private.get("/api/events", response_class=EventSourceResponse)
+@private.get(
+    "/api/events", response_class=EventSourceResponse, dependencies=[Depends(_stream_slot)]
+)
 async def events(
     service: Use,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,15}$")] = None,
@@ -142,9 +155,8 @@ async def events(
     number = int(last_event_id) if last_event_id else after
     if number is None:
         number = service.events.newest
-    with service.events.reading():
-        async for event in service.events.follow(number):
-            yield ServerSentEvent(raw_data=event.data, event=event.type, id=str(event.id))
+    async for event in service.events.follow(number):
+        yield ServerSentEvent(raw_data=event.data, event=event.type, id=str(event.id))
 
 
 @private.get("/api/handoffs")
@@ -188,7 +200,7 @@ async def survey(service: Use) -> list[dict[str, Any]]:
     return service.handoffs.instances()
 
 
-@private.put("/api/access-points/{name}", status_code=204)
+@private.put("/api/access-points/{name}", status_code=204, dependencies=[Depends(json_only)])
 async def access_point(name: Name, body: AccessPointStatus, service: Use) -> None:
     """Tell whether an access point can be used."""
     if not any(name in service.config.access_points(cell) for cell in service.config.cells):

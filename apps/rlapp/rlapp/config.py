@@ -162,6 +162,11 @@ class Config(_Strict):
                 raise ValueError(f"an {what} is given twice")
         return self
 
+    @property
+    def database(self) -> Path:
+        """Where all state is kept."""
+        return self.state_dir / "rlapp.db"
+
     def apps_of(self, ue: str) -> list[str]:
         """The apps that follow a UE."""
         own = self.ues[ue].apps

@@ -37,6 +37,7 @@ class Events:
         self._happened = asyncio.Condition()
         self._wakers: set[asyncio.Task[None]] = set()
         self.closed = False
+        self.readers = 0
 
     def publish(self, kind: str, **data: Any) -> None:
         """Keep an event and tell it. Within a transaction, it is kept with the rest."""

@@ -55,7 +55,7 @@ def build(
     config: Config, runner: Runner | None = None, predictor: Predictor | None = None
 ) -> Service:
     """A service with its state from the disk."""
-    store = Store(config.state_dir / "rlapp.db")
+    store = Store(config.database)
     events = Events(store, config.limits.events)
     log = Log(events)
     deliveries = Deliveries(config.callbacks, store, log)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..guard import full_client, json_only
 from ..problem import Problem
@@ -13,6 +16,25 @@ from ..service import Service
 from .delivery import Refused
 from .subscriptions import Kind, Subscription, TooMany
 from .types import TimeStamp
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _refuse_number(written: str) -> NoReturn:
+    raise ValueError(f"{written} is no number in JSON")
+
+
+async def received(request: Request, model: type[Model]) -> Model:
+    """The body of a request, as the model has it (400)."""
+    try:
+        content = json.loads(await request.body(), parse_constant=_refuse_number)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "the body is not JSON") from error
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False)) from error
 
 
 def router(prefix: str) -> APIRouter:
@@ -48,6 +70,8 @@ async def change(
 ) -> Subscription:
     """Put another body in a subscription's place (400, 403, 412)."""
     await _check_callback(service, callback)
+    # It may have been deleted or changed during that.
+    subscription = find(service, subscription.id, subscription.kind)
     require_match(request, subscription.etag)
     with service.store.transaction():
         changed = service.subscriptions.replace(subscription, body, expires_s)

@@ -61,7 +61,12 @@ class Subscription:
     @property
     def etag(self) -> str:
         """Changes with what a client can change."""
-        return f'"{hashlib.sha256(dumps(self.body).encode()).hexdigest()[:16]}"'
+        return etag(self.body)
+
+
+def etag(body: dict[str, Any]) -> str:
+    """Tells one state of what a client has sent from another."""
+    return f'"{hashlib.sha256(dumps(body).encode()).hexdigest()[:16]}"'
 
 
 class Subscriptions:
