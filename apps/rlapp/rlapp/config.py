@@ -152,14 +152,15 @@ class Config(_Strict):
         for name, token in self.tokens.items():
             if token.ue is not None and token.ue not in self.ues:
                 raise ValueError(f"tokens.{name}.ue names no UE: {token.ue}")
-        for what, given in {
+        named: dict[str, list[object]] = {
             "address": [ue.address for ue in self.ues.values()],
             "ipv4 address": [address for ue in self.ues.values() for address in ue.ipv4],
             "ecgi": [(cell.mcc, cell.mnc, cell.cell_id) for cell in self.cells.values()],
-            "access point": [name for cell in self.cells.values() for name in cell.access_points],
-        }.items():
+            "access point": [name for cell in self.cells for name in self.access_points(cell)],
+        }
+        for what, given in named.items():
             if len(set(given)) < len(given):
-                raise ValueError(f"an {what} is given twice")
+                raise ValueError(f"the same {what} is given twice")
         return self
 
     @property

@@ -286,9 +286,7 @@ class HandoffQueue:
                 answers = {}
             apps = {me_host: answer.get("apps", {}) for me_host, answer in answers.items()}
             if not any(
-                seen.get(item["app"], {}).get("lease")
-                for seen in apps.values()
-                for item in planned
+                seen.get(item["app"], {}).get("lease") for seen in apps.values() for item in planned
             ):
                 break
             await asyncio.sleep(_LOOK_AGAIN_S)
@@ -344,9 +342,7 @@ class HandoffQueue:
         )
         if found == kept:
             return
-        self._store.execute(
-            "DELETE FROM instances WHERE app = ? AND me_host = ?", (app, me_host)
-        )
+        self._store.execute("DELETE FROM instances WHERE app = ? AND me_host = ?", (app, me_host))
         if found:
             self._store.execute(
                 "INSERT INTO instances VALUES (?, ?, ?, ?, ?)", (app, me_host, *found.values())

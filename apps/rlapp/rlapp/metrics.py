@@ -25,9 +25,7 @@ class _Collector:
     def collect(self) -> Iterator[Metric]:
         """All families."""
         store = self._service.store
-        handoffs = GaugeMetricFamily(
-            "rlapp_handoffs", "Handoffs by their state.", labels=["state"]
-        )
+        handoffs = GaugeMetricFamily("rlapp_handoffs", "Handoffs by their state.", labels=["state"])
         for row in store.rows("SELECT state, count(*) AS n FROM handoffs GROUP BY state"):
             handoffs.add_metric([row["state"]], row["n"])
         yield handoffs

@@ -15,6 +15,7 @@ from .config import Handoffs
 
 # Tells a playbook that another process started from all others on this machine.
 RUN_VARIABLE = "RLAPP_RUN"
+_FAILURES = ("runner_on_failed", "runner_on_unreachable")
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,8 @@ class AnsibleRunner:
             elif event["event"] in ("runner_on_ok", "runner_item_on_ok"):
                 for progress in _progress(data):
                     tell(progress)
-            elif event["event"] in ("runner_on_failed", "runner_on_unreachable"):
-                if not data.get("ignore_errors"):
-                    errors.append(str(data.get("res", {}).get("msg", "no reason given")))
+            elif event["event"] in _FAILURES and not data.get("ignore_errors"):
+                errors.append(str(data.get("res", {}).get("msg", "no reason given")))
             return False  # nothing of it is kept in files
 
         status = self._run(

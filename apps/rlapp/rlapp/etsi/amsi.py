@@ -123,9 +123,7 @@ async def list_subscriptions(
 
 
 @routes.post("/subscriptions/", status_code=201)
-async def create_subscription(
-    service: Use, request: Request, response: Response
-) -> dict[str, Any]:
+async def create_subscription(service: Use, request: Request, response: Response) -> dict[str, Any]:
     """Subscribe."""
     body = (await received(request, AnySubscription)).root
     subscription = await subscribe(

@@ -1,4 +1,4 @@
-"""Delivers notifications: kept on disk until they are, tried again, and only where it is allowed."""
+"""Delivers notifications: kept until they are, tried again, and only where it is allowed."""
 
 from __future__ import annotations
 

@@ -184,7 +184,10 @@ class Notifications:
             subscription
             for subscription in self._subscriptions.all("zonalTraffic")
             if subscription.body["zoneId"] == zone
-            and (not subscription.body.get("interestRealm") or realm in subscription.body["interestRealm"])
+            and (
+                not subscription.body.get("interestRealm")
+                or realm in subscription.body["interestRealm"]
+            )
         ]
         for subscription in wanting:
             criteria = subscription.body.get("userEventCriteria")
@@ -246,7 +249,9 @@ class Notifications:
             for other in others
             if one != other
         }
-        known = [(places[one], places[other]) for one, other in pairs if {one, other} <= set(places)]
+        known = [
+            (places[one], places[other]) for one, other in pairs if {one, other} <= set(places)
+        ]
         within = [
             distance_m(one.lat, one.lon, other.lat, other.lon) <= body["distance"]
             for one, other in known
@@ -343,9 +348,7 @@ class Notifications:
         apps = self._config.apps_of(ue)
         for subscription in self._subscriptions.all("cell_change"):
             criteria = subscription.body["filterCriteriaAssocHo"]
-            instances = [
-                row["name"] for row in self.world.instances() if row["app"] in apps
-            ]
+            instances = [row["name"] for row in self.world.instances() if row["app"] in apps]
             if (
                 status in criteria["hoStatus"]
                 and criteria.get("appInstanceId") in (None, *apps, *instances)

@@ -70,9 +70,7 @@ async def list_subscriptions(
 
 
 @routes.post("/subscriptions", status_code=201)
-async def create_subscription(
-    service: Use, request: Request, response: Response
-) -> dict[str, Any]:
+async def create_subscription(service: Use, request: Request, response: Response) -> dict[str, Any]:
     """Subscribe to cell changes."""
     body = await _cell_change(request)
     subscription = await subscribe(
@@ -136,7 +134,9 @@ async def cell_changes(service: Use, client: Full, request: Request) -> None:
     if status in ("IN_EXECUTION", "COMPLETED") and len(targets) > 1:
         raise Problem(400, f"a handoff that is {status} has one target cell")
     at = body.timeStamp
-    key = at and f"{client.name}/cell-change/{ue}/{status}/{at.seconds}.{at.nanoSeconds}"
+    key = None
+    if at is not None:
+        key = f"{client.name}/cell-change/{ue}/{status}/{at.seconds}.{at.nanoSeconds}"
     message = HandoffMessage(ue, target, status, world.cell(body.srcEcgi.content()))
     try:
         service.handoffs.submit(message, client.name, key)

@@ -17,7 +17,6 @@ from .delivery import Refused
 from .subscriptions import Kind, Subscription, TooMany
 from .types import TimeStamp
 
-
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -95,9 +95,7 @@ class ZoneStatus(LocationSubscription):
     numberOfUsersZoneThreshold: Count | None = None
     numberOfUsersAPThreshold: Count | None = None
     operationStatus: (
-        Annotated[
-            list[Literal["Serviceable", "Unserviceable", "Unknown"]], Field(max_length=10)
-        ]
+        Annotated[list[Literal["Serviceable", "Unserviceable", "Unknown"]], Field(max_length=10)]
         | None
     ) = None
 
@@ -174,9 +172,9 @@ class Device(Received):
         ]
         | None
     ) = None
-    contextTransferState: (
-        Literal["NOT_TRANSFERRED", "USER_CONTEXT_TRANSFER_COMPLETED"] | None
-    ) = None
+    contextTransferState: Literal["NOT_TRANSFERRED", "USER_CONTEXT_TRANSFER_COMPLETED"] | None = (
+        None
+    )
 
 
 class Registration(Received):
@@ -258,9 +256,7 @@ class CellChangeFilter(Received):
     """Which handoffs are told."""
 
     appInstanceId: Text | None = None
-    associateId: (
-        Annotated[list[RadioAssociateId], Field(max_length=100)] | None
-    ) = None
+    associateId: Annotated[list[RadioAssociateId], Field(max_length=100)] | None = None
     ecgi: Annotated[list[Ecgi], Field(max_length=100)] | None = None
     hoStatus: Annotated[list[Annotated[int, Field(ge=1, le=5)]], Field(max_length=10)] = [3]
 

@@ -84,9 +84,7 @@ class World:
 
     def users_at(self, access_point: str) -> int:
         """How many UEs are at an access point."""
-        return self._store.count(
-            "SELECT count(*) FROM ues WHERE access_point = ?", (access_point,)
-        )
+        return self._store.count("SELECT count(*) FROM ues WHERE access_point = ?", (access_point,))
 
     def instances(self, app: str | None = None) -> list[dict[str, Any]]:
         """The instances of an app, or of all."""
