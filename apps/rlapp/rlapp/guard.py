@@ -11,11 +11,14 @@ from .access import Client
 from .problem import Problem
 from .service import Use
 
+# All of them are coroutines: the framework runs plain functions in threads, and the store is the
+# event loop's.
+
 COOKIE = "rlapp_session"
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
-def known_client(request: Request, service: Use) -> Client:
+async def known_client(request: Request, service: Use) -> Client:
     """Who sends the request: a token's owner, or the operator by the session's cookie (401)."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
@@ -29,7 +32,7 @@ def known_client(request: Request, service: Use) -> Client:
     return client
 
 
-def full_client(client: Annotated[Client, Depends(known_client)]) -> Client:
+async def full_client(client: Annotated[Client, Depends(known_client)]) -> Client:
     """A client that may use all of the service: no UE (403)."""
     if client.ue is not None:
         raise Problem(403, f"this token may only report {client.ue}")
@@ -48,7 +51,7 @@ def require_same_origin(request: Request) -> None:
         raise Problem(403, "requests from other sites are refused")
 
 
-def json_only(request: Request) -> None:
+async def json_only(request: Request) -> None:
     """Refuse bodies that are not JSON (415), and clients that do not read it (406)."""
     headers = request.headers
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()

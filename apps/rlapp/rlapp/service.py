@@ -78,7 +78,7 @@ def build(
     )
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """The service that answers."""
     service = request.app.state.service
     assert isinstance(service, Service)  # noqa: S101 put there by create_app

@@ -54,7 +54,7 @@ class Store:
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._db = sqlite3.connect(file, isolation_level=None, timeout=5)
+        self._db = sqlite3.connect(file, isolation_level=None, timeout=5, check_same_thread=False)
         file.chmod(0o600)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")

@@ -90,10 +90,8 @@ class Deliveries:
             for row in rows:
                 if row["subscription"] in self._under_way or len(self._under_way) >= _PARALLEL:
                     continue
-                task = asyncio.get_running_loop().create_task(self._attempt(row))
-                self._under_way[row["subscription"]] = task
-                task.add_done_callback(
-                    lambda _, subscription=row["subscription"]: self._under_way.pop(subscription)
+                self._under_way[row["subscription"]] = asyncio.get_running_loop().create_task(
+                    self._attempt(row)
                 )
             if self._under_way:
                 await asyncio.wait(
@@ -105,6 +103,12 @@ class Deliveries:
                 await asyncio.sleep(_LOOK_S)
 
     async def _attempt(self, row: dict[str, Any]) -> None:
+        try:
+            await self._try(row)
+        finally:
+            del self._under_way[row["subscription"]]
+
+    async def _try(self, row: dict[str, Any]) -> None:
         try:
             status = await self._post(row["url"], row["body"])
             error = None if status < 300 else f"the answer was {status}"

@@ -180,15 +180,11 @@ class Notifications:
             subscription
             for subscription in self._subscriptions.all("userTracking")
             if subscription.body["address"] == address
-        ] + [
-            subscription
-            for subscription in self._subscriptions.all("zonalTraffic")
-            if subscription.body["zoneId"] == zone
-            and (
-                not subscription.body.get("interestRealm")
-                or realm in subscription.body["interestRealm"]
-            )
         ]
+        for subscription in self._subscriptions.all("zonalTraffic"):
+            realms = subscription.body.get("interestRealm")
+            if subscription.body["zoneId"] == zone and (not realms or realm in realms):
+                wanting.append(subscription)
         for subscription in wanting:
             criteria = subscription.body.get("userEventCriteria")
             if not criteria or event in criteria:
@@ -232,9 +228,9 @@ class Notifications:
 
     def _distance(self, subscription: Subscription) -> None:
         met = self._criteria_met(subscription)
-        if met and not subscription.progress.get("met", False):
-            if not self._terminals(subscription, subscription.body["monitoredAddress"]):
-                return
+        happened = met and not subscription.progress.get("met", False)
+        if happened and not self._terminals(subscription, subscription.body["monitoredAddress"]):
+            return  # too early, as above
         if met != subscription.progress.get("met"):
             subscription.progress["met"] = met
             self._subscriptions.note(subscription)
@@ -277,7 +273,7 @@ class Notifications:
         notification: dict[str, Any] = {
             "terminalLocation": [_terminal(address, places.get(address)) for address in wanted]
         }
-        watched = body.get("address") or body.get("monitoredAddress")
+        watched = body["monitoredAddress"] if "monitoredAddress" in body else body["address"]
         if most and all(counts.get(address, 0) >= most for address in watched):
             notification["isFinalNotification"] = True
         for name, key in (
