@@ -12,6 +12,7 @@ from played import PASSWORD, TOKEN, UE_TOKEN, PlayedRunner
 from rlapp.app import create_app
 from rlapp.config import Config
 from rlapp.service import Service, build
+from subscriber import Subscriber, listening
 
 
 @pytest.fixture
@@ -93,3 +94,10 @@ def client_of() -> Callable[[Service], TestClient]:
         return TestClient(create_app(service), headers={"Authorization": f"Bearer {TOKEN}"})
 
     return make
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Subscriber]:
+    """Somebody who is told."""
+    with listening() as found:
+        yield found

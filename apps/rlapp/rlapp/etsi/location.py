@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Query, Request, Response
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from ..config import Latitude, Longitude
 from ..geo import distance_m
@@ -34,7 +34,7 @@ _MAX_NAMES = 100
 _ENDLESS = ("userTracking", "zoneStatus")
 
 routes = router(_PREFIX)
-Names = Annotated[list[str], Query(max_length=_MAX_NAMES)]
+Names = Annotated[list[str], Field(max_length=_MAX_NAMES)]
 
 
 @routes.get("/queries/zones")
@@ -79,7 +79,7 @@ async def users(
     service: Use,
     zone: Annotated[Names | None, Query(alias="zoneId")] = None,
     point: Annotated[Names | None, Query(alias="accessPointId")] = None,
-    address: Names | None = None,
+    address: Annotated[Names | None, Query()] = None,
 ) -> dict[str, Any]:
     """The users in zones, at access points, or of addresses: those that are in reach of a cell."""
     world = service.notifications.world
