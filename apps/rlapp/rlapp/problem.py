@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,8 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 _FIELDS_MAX = 10
+# ETSI's file of MEC 021 describes errors as plain JSON, those of MEC 012 and 013 as RFC 9457 does.
+_PLAIN = "/amsi/v1/"
 
 
 class Problem(HTTPException):
@@ -20,8 +23,9 @@ class Problem(HTTPException):
         super().__init__(status, detail, headers)
 
 
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """The answer to such a request."""
+def _answer(
+    request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
+) -> Response:
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -29,24 +33,26 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
         "detail": detail,
     }
     kept = {"Cache-Control": "no-store", **(headers or {})}
-    return JSONResponse(content, status, kept, media_type="application/problem+json")
+    plain = request.url.path.startswith(_PLAIN)
+    media_type = "application/json" if plain else "application/problem+json"
+    return JSONResponse(content, status, kept, media_type=media_type)
 
 
-async def _on_http(_request: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101 registered for it alone
-    return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+    return _answer(request, error.status_code, str(error.detail), error.headers)
 
 
-async def _on_invalid(_request: Request, error: Exception) -> Response:
+async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 registered for it alone
     wrong = error.errors()
     # What was sent is not repeated: it may be anything.
     told = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong[:_FIELDS_MAX]]
-    return problem(400, "; ".join(told)[:2000].encode("ascii", "replace").decode())
+    return _answer(request, 400, "; ".join(told)[:2000].encode("ascii", "replace").decode())
 
 
-async def _on_failure(_request: Request, _error: Exception) -> Response:
-    return problem(500, "this is an error of RLapp; its log says more")
+async def _on_failure(request: Request, _error: Exception) -> Response:
+    return _answer(request, 500, "this is an error of RLapp; its log says more")
 
 
 def answer_with_problems(app: FastAPI) -> None:

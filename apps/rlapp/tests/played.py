@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rlapp.config import Config
 from rlapp.runner import End, Job, Progress
 
 TOKEN, UE_TOKEN, PASSWORD = (secrets.token_urlsafe() for _ in range(3))
@@ -123,3 +124,47 @@ def write_records(results: Path, run: str, records: list[dict[str, Any]]) -> Non
 def report(lat: float = 4.6, lon: float = -74.08, ue: str = "ue1", **more: Any) -> dict[str, Any]:
     """A UE's report of its location."""
     return {"ue": ue, "time": "2026-01-02T03:04:05Z", "lat": lat, "lon": lon, **more}
+
+
+def config_in(folder: Path) -> Config:
+    """Two cells in zones of their own, a third in the zone of the first; two UEs, two apps."""
+    for name, secret in {"password": PASSWORD, "token": TOKEN, "ue": UE_TOKEN}.items():
+        (folder / name).write_text(secret + "\n")
+    return Config.model_validate(
+        {
+            "url": "https://rlapp.mec.test",
+            "state_dir": folder / "state",
+            "password_file": folder / "password",
+            "tokens": {
+                "machine": {"file": folder / "token"},
+                "ue1": {"file": folder / "ue", "ue": "ue1"},
+            },
+            "cells": {
+                "cell1": _cell("worker1", "zone1", 4.600, 1),
+                "cell2": _cell("worker2", "zone2", 4.620, 2),
+                "cell3": _cell("worker1", "zone1", 4.590, 3),
+            },
+            "ues": {
+                "ue1": {
+                    "address": "acr:ue1",
+                    "ipv4": ["192.168.0.101", "192.168.100.101"],
+                    "apps": ["videoapp"],
+                },
+                "ue2": {"address": "acr:ue2", "apps": ["other"]},
+            },
+            "apps": {"videoapp": {"port": 8080}, "other": {"port": 80}},
+            "handoffs": {"project": folder, "results": folder / "results"},
+            "callbacks": {"networks": ["127.0.0.0/8"], "first_wait_s": 0.05},
+        }
+    )
+
+
+def _cell(me_host: str, zone: str, lat: float, number: int) -> dict[str, Any]:
+    return {
+        "me_host": me_host,
+        "zone": zone,
+        "lat": lat,
+        "lon": -74.08,
+        "range_m": 1000,
+        "cell_id": f"{number:028b}",
+    }

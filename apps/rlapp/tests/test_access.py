@@ -28,7 +28,7 @@ def test_nothing_is_readable_or_started_without_signing_in(stranger: TestClient)
                 path = route.path.replace("{number}", "1").replace("{name}", "x")
                 answer = stranger.request(method, path.replace("{zone}", "zone1"))
                 assert answer.status_code == 401, (method, path)
-                assert answer.headers["content-type"] == "application/problem+json"
+                assert answer.json()["status"] == 401
                 asked += 1
     assert asked > 60
 
