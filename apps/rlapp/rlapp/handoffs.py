@@ -229,16 +229,24 @@ class HandoffQueue:
             )
         except RunError as error:
             end = End("failed", str(error))
+        if end.status in ("canceled", "timeout"):
+            # A task that was under way on a host is not stopped by that.
+            await self._is_over(row["run"])
         await self._conclude(number, end)
 
-    async def _find_out(self, number: int) -> None:
-        """Say of a handoff that an earlier process ran how it ended."""
-        run = self.handoff(number)["run"]
+    async def _is_over(self, run: str) -> bool:
+        """Wait until nothing of a run is left; False where the service ends before that."""
         loop = asyncio.get_running_loop()
         while await loop.run_in_executor(self._threads, self._runner.is_running, run):
             if self._stopping:
-                return
+                return False
             await asyncio.sleep(_LOOK_S)
+        return True
+
+    async def _find_out(self, number: int) -> None:
+        """Say of a handoff that an earlier process ran how it ended."""
+        if not await self._is_over(self.handoff(number)["run"]):
+            return
         self._log.warning("a handoff was interrupted; asking what became of it", handoff=number)
         await self._conclude(number, None)
 

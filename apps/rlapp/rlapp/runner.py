@@ -73,7 +73,7 @@ class Runner(Protocol):
         """What each ME host that answers says of its apps."""
 
     def is_running(self, run: str) -> bool:
-        """Whether a run that an earlier process started is still under way."""
+        """Whether anything of a run is still under way, also one of an earlier process."""
 
 
 class AnsibleRunner:
@@ -127,11 +127,16 @@ class AnsibleRunner:
         return answers
 
     def is_running(self, run: str) -> bool:
-        """Look for its name in the environment of every process of this machine."""
+        """Look for its name in the environment of every ansible-playbook of this machine.
+
+        Other programs that it has started do not count: an SSH connection is kept open for later.
+        """
         mark = f"{RUN_VARIABLE}={run}".encode()
-        for environment in Path("/proc").glob("[0-9]*/environ"):
+        for process in Path("/proc").glob("[0-9]*"):
             try:
-                if mark in environment.read_bytes().split(b"\0"):
+                if b"ansible-playbook" in (process / "cmdline").read_bytes() and mark in (
+                    process / "environ"
+                ).read_bytes().split(b"\0"):
                     return True
             except OSError:  # it has ended, or is somebody else's
                 continue
