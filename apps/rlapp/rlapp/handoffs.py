@@ -229,9 +229,10 @@ class HandoffQueue:
             )
         except RunError as error:
             end = End("failed", str(error))
-        if end.status in ("canceled", "timeout"):
-            # A task that was under way on a host is not stopped by that.
-            await self._is_over(row["run"])
+        # A task that was under way on a host is not stopped by that.
+        stopped = end.status in ("canceled", "timeout")
+        if stopped and not await self._is_over(row["run"]):
+            return
         await self._conclude(number, end)
 
     async def _is_over(self, run: str) -> bool:
