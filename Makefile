@@ -8,6 +8,8 @@ endif
 
 PYTHON := $(or $(PYTHON),$(shell command -v python3))
 VENV := .venv
+# RLapp's, in which what it runs with is newer than what Debian 12 gives videoapp.
+RLAPP := $(VENV)/rlapp
 # Ansible and what it starts look for each other on the path.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)/apps/ue:$(CURDIR)/benchmarks
@@ -20,8 +22,9 @@ TRACE ?= benchmarks/traces/commute.csv
 ROUNDS ?= 10
 SWEEP ?= schemes
 
-UNIT_TESTS := $(wildcard collections/ansible_collections/mec/relocation/tests/unit \
-	apps/*/tests apps/ue/*/tests benchmarks/*/tests tests/unit)
+UNIT_TESTS := $(filter-out apps/rlapp/tests, \
+	$(wildcard collections/ansible_collections/mec/relocation/tests/unit \
+	apps/*/tests apps/ue/*/tests benchmarks/*/tests tests/unit))
 TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 
 ##@ Use
@@ -83,12 +86,14 @@ lint: venv-dev ## Check style and types
 	@ruff check --quiet .
 	@ruff format --quiet --check .
 	@mypy
+	@$(RLAPP)/bin/mypy apps/rlapp
 	@yamllint --strict .
 	@ansible-lint -q
 
 unit: venv-dev ## Run the unit tests
 	@mkdir -p $(LOGS)
 	@pytest --quiet $(UNIT_TESTS) 2>&1 | tee $(LOGS)/1-unit.log
+	@$(RLAPP)/bin/pytest --quiet apps/rlapp/tests 2>&1 | tee $(LOGS)/1-rlapp.log
 
 # What the targets above are made of.
 .PHONY: packages engine venv venv-dev images machine-image host-image ue-image app-images testbed teardown
@@ -104,10 +109,17 @@ $(VENV)/.runtime: requirements.txt
 	@pip install -qq --disable-pip-version-check --requirement $<
 	@touch $@
 
-venv-dev: $(VENV)/.development
+venv-dev: $(VENV)/.development $(RLAPP)/.development
 $(VENV)/.development: requirements-dev.txt apps/videoapp/requirements-dev.txt $(VENV)/.runtime
 	@echo "venv: installing what tests and checks run with"
 	@pip install -qq --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(RLAPP)/.development: apps/rlapp/requirements.txt apps/rlapp/requirements-dev.txt $(VENV)/.runtime
+	@echo "venv: installing what RLapp runs and is tested with"
+	@$(PYTHON) -m venv --clear $(RLAPP)
+	@$(RLAPP)/bin/pip install -qq --disable-pip-version-check \
+	    --requirement apps/rlapp/requirements-dev.txt
 	@touch $@
 
 images: host-image ue-image app-images

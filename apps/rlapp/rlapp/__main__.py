@@ -1,0 +1,73 @@
+"""The command: python -m rlapp serve|link CONFIG."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from . import log
+from .access import new_link
+from .app import create_app
+from .config import Config, ConfigError, read_config
+from .service import build
+from .store import Store
+
+# Open event streams end when the service does; other requests get this long.
+_GRACE_S = 5
+
+
+def _serve(config: Config, host: str, port: int) -> None:
+    log.set_up()
+
+    async def run() -> None:
+        service = build(config)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(service),
+                host=host,
+                port=port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+        await server.serve()
+
+    asyncio.run(run())
+
+
+def _link(config: Config) -> None:
+    store = Store(config.database)
+    print(f"{config.url}/sign-in/{new_link(store)}")
+    store.close()
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="rlapp", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    serve = verbs.add_parser("serve", help="run the service")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8090)
+    verbs.add_parser("link", help="print a link that signs in once, within an hour")
+    for verb in verbs.choices.values():
+        verb.add_argument("config", type=Path)
+    options = parser.parse_args()
+    try:
+        config = read_config(options.config)
+        if options.verb == "serve":
+            _serve(config, options.host, options.port)
+        else:
+            _link(config)
+    except (ConfigError, ValueError, OSError) as error:
+        sys.exit(f"rlapp: {error}")
+
+
+if __name__ == "__main__":
+    main()

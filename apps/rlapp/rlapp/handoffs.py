@@ -1,0 +1,415 @@
+"""The queue of handoffs: one of a UE, and one of an app, at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .config import Config
+from .events import Events
+from .log import Log
+from .messages import HandoffMessage, Listener, Relocation
+from .mobility import Mobility
+from .runner import End, Job, Progress, RunError, Runner, read_records
+from .store import Store, dumps
+
+_STOP_S = 30.0
+_LOOK_S = 0.5
+# A lease ends 15 s after the last sign of life of a handoff.
+_LOOK_AGAIN_S = 2.0
+_LOOKS = 10
+# Messages that ask for what an earlier one, which still waits, was to prepare not to be done.
+_TAKES_BACK = ("CANCELLED", "REJECTED")
+
+
+class QueueFull(Exception):
+    """Too many handoffs wait already."""
+
+
+class NotThere(Exception):
+    """There is no such handoff, or it has ended."""
+
+
+class HandoffQueue:
+    """Keeps handoffs on disk, and runs them.
+
+    A handoff is `queued`, `running`, and then `completed`, `failed`, `cancelled` or `uncertain`.
+    What its relocations came to is read from their records, also where the run was interrupted. One
+    that was interrupted is never started again: nobody knows here what it has done.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        events: Events,
+        log: Log,
+        mobility: Mobility,
+        listener: Listener,
+        runner: Runner,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._events = events
+        self._log = log
+        self._mobility = mobility
+        self._listener = listener
+        self._runner = runner
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._cancelled: set[int] = set()
+        self._stopping = False
+        # One thread more, for the survey.
+        self._threads = ThreadPoolExecutor(config.handoffs.parallel + 1, "run")
+
+    async def start(self) -> None:
+        """Go on where the last process ended."""
+        for row in self._store.rows("SELECT id FROM handoffs WHERE state = 'running'"):
+            self._spawn(row["id"], interrupted=True)
+        self._dispatch()
+
+    async def stop(self) -> None:
+        """Let what runs end, for a while; then cancel it."""
+        self._stopping = True
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=_STOP_S)
+        self._cancelled |= set(self._tasks)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+        self._threads.shutdown()
+
+    def submit(
+        self, message: HandoffMessage, origin: str, key: str | None = None
+    ) -> dict[str, Any]:
+        """Accept a handoff message, whose names are known to be right; returns the handoff.
+
+        A message that comes again under the same `key` is the same handoff.
+        """
+        if key is not None:
+            known = self._store.row("SELECT id FROM handoffs WHERE key = ?", (key,))
+            if known:
+                return self.handoff(known["id"])
+        waiting = self._store.count("SELECT count(*) FROM handoffs WHERE state = 'queued'")
+        if waiting >= self._config.handoffs.queued_max:
+            raise QueueFull
+        now_s = time.time()
+        before = self._mobility.location(message.ue)
+        source_cell = message.source_cell or (before.cell if before else None)
+        with self._store.transaction():
+            if message.ho_status in _TAKES_BACK:
+                self._take_back(message)
+            number = self._store.insert(
+                "INSERT INTO handoffs (key, run, ue, source_cell, target_cell, ho_status, apps,"
+                " state, origin, asked_s) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)",
+                (
+                    key,
+                    f"rlapp-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}",
+                    message.ue,
+                    message.source_cell,
+                    message.target_cell,
+                    message.ho_status,
+                    dumps(self._config.apps_of(message.ue)),
+                    origin,
+                    now_s,
+                ),
+            )
+            self._listener.announced(message, source_cell)
+            self._tell(number)
+        self._dispatch()
+        return self.handoff(number)
+
+    def cancel(self, number: int) -> dict[str, Any]:
+        """Take a handoff that waits out of the queue, or have a running one stopped."""
+        state = self.handoff(number)["state"]
+        if state == "queued":
+            self._change(number, state="cancelled", ended_s=time.time())
+        elif state == "running":
+            self._cancelled.add(number)
+        else:
+            raise NotThere
+        self._dispatch()
+        return self.handoff(number)
+
+    def handoff(self, number: int) -> dict[str, Any]:
+        """One handoff; raises NotThere."""
+        row = self._store.row("SELECT * FROM handoffs WHERE id = ?", (number,))
+        if row is None:
+            raise NotThere
+        return _public(row)
+
+    def handoffs(self, limit: int) -> list[dict[str, Any]]:
+        """The newest handoffs."""
+        rows = self._store.rows("SELECT * FROM handoffs ORDER BY id DESC LIMIT ?", (limit,))
+        return [_public(row) for row in rows]
+
+    def relocations(self, limit: int) -> list[dict[str, Any]]:
+        """The newest relocation records."""
+        rows = self._store.rows(
+            "SELECT handoff, record FROM relocations ORDER BY number DESC LIMIT ?", (limit,)
+        )
+        return [{**json.loads(row["record"]), "rlapp_handoff": row["handoff"]} for row in rows]
+
+    def instances(self) -> list[dict[str, Any]]:
+        """The instances of all apps, as they were last seen."""
+        return self._store.rows("SELECT * FROM instances ORDER BY app, me_host")
+
+    async def survey(self) -> dict[str, dict[str, Any]]:
+        """Ask the ME hosts, and keep what they answer."""
+        loop = asyncio.get_running_loop()
+        answers = await loop.run_in_executor(self._threads, self._runner.survey)
+        with self._store.transaction():
+            for me_host, answer in answers.items():
+                for app, seen in answer.get("apps", {}).items():
+                    self._seen(app, me_host, seen.get("instance"), seen["state"])
+        return answers
+
+    def _take_back(self, message: HandoffMessage) -> None:
+        for row in self._store.rows(
+            "SELECT id FROM handoffs WHERE state = 'queued' AND ue = ? AND target_cell = ?"
+            " AND ho_status = 'IN_PREPARATION'",
+            (message.ue, message.target_cell),
+        ):
+            self._change(row["id"], state="cancelled", ended_s=time.time())
+
+    def _dispatch(self) -> None:
+        """Start what may start, in order: whoever waits keeps its UE and apps from later ones."""
+        if self._stopping:
+            return
+        busy: set[tuple[str, str]] = set()
+        rows = self._store.rows(
+            "SELECT id, ue, apps, state FROM handoffs WHERE state IN ('queued', 'running')"
+            " ORDER BY state = 'queued', id"
+        )
+        running = sum(row["state"] == "running" for row in rows)
+        for row in rows:
+            needs = {("ue", row["ue"]), *(("app", app) for app in json.loads(row["apps"]))}
+            free = not needs & busy
+            busy |= needs
+            if row["state"] == "queued" and free and running < self._config.handoffs.parallel:
+                running += 1
+                self._change(row["id"], state="running", started_s=time.time())
+                self._spawn(row["id"], interrupted=False)
+
+    def _spawn(self, number: int, *, interrupted: bool) -> None:
+        work = self._find_out(number) if interrupted else self._run(number)
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[number] = task
+        task.add_done_callback(lambda done: self._done(number, done))
+
+    def _done(self, number: int, task: asyncio.Task[None]) -> None:
+        del self._tasks[number]
+        self._cancelled.discard(number)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._log.error("a handoff could not be followed", handoff=number, error=repr(error))
+            self._change(number, state="uncertain", error=str(error), ended_s=time.time())
+        self._dispatch()
+
+    async def _run(self, number: int) -> None:
+        row = self.handoff(number)
+        job = Job(
+            run=row["run"],
+            ue=row["ue"],
+            target_cell=row["target_cell"],
+            apps=row["apps"],
+            ho_status=row["ho_status"],
+            source_cell=row["source_cell"],
+        )
+        loop = asyncio.get_running_loop()
+
+        def tell(progress: Progress) -> None:
+            loop.call_soon_threadsafe(self._progress, number, progress)
+
+        try:
+            end = await loop.run_in_executor(
+                self._threads, self._runner.hand_off, job, tell, lambda: number in self._cancelled
+            )
+        except RunError as error:
+            end = End("failed", str(error))
+        # A task that was under way on a host is not stopped by that.
+        stopped = end.status in ("canceled", "timeout")
+        if stopped and not await self._is_over(row["run"]):
+            return
+        await self._conclude(number, end)
+
+    async def _is_over(self, run: str) -> bool:
+        """Wait until nothing of a run is left; False where the service ends before that."""
+        loop = asyncio.get_running_loop()
+        while await loop.run_in_executor(self._threads, self._runner.is_running, run):
+            if self._stopping:
+                return False
+            await asyncio.sleep(_LOOK_S)
+        return True
+
+    async def _find_out(self, number: int) -> None:
+        """Say of a handoff that an earlier process ran how it ended."""
+        if not await self._is_over(self.handoff(number)["run"]):
+            return
+        self._log.warning("a handoff was interrupted; asking what became of it", handoff=number)
+        await self._conclude(number, None)
+
+    async def _conclude(self, number: int, end: End | None) -> None:
+        """Keep how a handoff ended: what the records say, and where the apps are without one."""
+        row = self.handoff(number)
+        records = await asyncio.to_thread(
+            read_records, self._config.handoffs.results_dir, row["run"]
+        )
+        planned = _executed(row)
+        told = {record["app"] for record in records}
+        silent = [item for item in planned if item["app"] not in told]
+        outcomes: dict[str, str] = {}
+        if silent or end is None:
+            found, outcomes = await self._look(silent)
+            records += found
+        outcomes |= {record["app"]: record["outcome"] for record in records}
+        state, error = _verdict(row, outcomes, end)
+        with self._store.transaction():
+            for record in records:
+                self._keep_record(number, record)
+            for item in planned:
+                if outcomes[item["app"]] in ("completed", "aborted"):
+                    self._listener.relocated(
+                        _relocation(row["ue"], item, records),
+                        outcomes[item["app"]] == "completed",
+                    )
+            self._change(number, state=state, error=error, ended_s=time.time())
+        level = self._log.info if state == "completed" else self._log.warning
+        level(f"handoff {state}", handoff=number, ue=row["ue"], error=error)
+
+    async def _look(
+        self, planned: list[dict[str, Any]]
+    ) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        """How relocations that left no record here ended: the ME hosts' records of them.
+
+        An ME host that has no record of it either tells by where the app serves. While a lease is
+        held the relocation, or what undoes it, may still be under way.
+        """
+        for _ in range(_LOOKS):
+            try:
+                answers = await self.survey()
+            except RunError as error:
+                self._log.error("the ME hosts could not be asked", error=str(error))
+                answers = {}
+            apps = {me_host: answer.get("apps", {}) for me_host, answer in answers.items()}
+            if not any(
+                seen.get(item["app"], {}).get("lease") for seen in apps.values() for item in planned
+            ):
+                break
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        records: list[dict[str, Any]] = []
+        outcomes: dict[str, str] = {}
+        for item in planned:
+            seen = {me_host: found.get(item["app"], {}) for me_host, found in apps.items()}
+            last = [answer["last_relocation"] for answer in seen.values() if answer]
+            own = [record for record in last if record and record["id"] == item["handoff"]]
+            if own:
+                records.append(own[0])
+                continue
+            serving = {me_host for me_host in seen if seen[me_host].get("state") == "serving"}
+            ends = {item["source"], item["target"]}
+            known = ends <= set(answers) and len(serving) == 1 and serving <= ends
+            moved = "completed" if item["target"] in serving else "aborted"
+            outcomes[item["app"]] = moved if known else "uncertain"
+        return records, outcomes
+
+    def _progress(self, number: int, progress: Progress) -> None:
+        """Keep what a run tells. In the event loop."""
+        row = self.handoff(number)
+        if progress.kind == "task":
+            self._change(number, phase=progress.data["task"])
+        elif progress.kind == "phase":
+            self._events.publish("phase", handoff=number, **progress.data)
+        elif progress.kind == "moved":
+            self._mobility.move(row["ue"], row["target_cell"])
+        else:
+            with self._store.transaction():
+                self._change(number, plan=dumps(progress.data))
+                for item in _executed({**row, "plan": progress.data}):
+                    self._listener.relocating(_relocation(row["ue"], item, []))
+
+    def _keep_record(self, number: int, record: dict[str, Any]) -> None:
+        self._store.execute(
+            "INSERT OR IGNORE INTO relocations (id, app, time, handoff, record)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (record["id"], record["app"], record["time"], number, dumps(record)),
+        )
+        self._events.publish("relocation", handoff=number, record=record)
+        if record["outcome"] == "completed":
+            self._seen(record["app"], record["source"], None, "absent")
+            self._seen(record["app"], record["target"], record["target_instance"], "serving")
+
+    def _seen(self, app: str, me_host: str, instance: dict[str, str] | None, state: str) -> None:
+        found = None
+        if instance and state != "absent":
+            found = {"name": instance["name"], "address": instance["address"], "state": state}
+        kept = self._store.row(
+            "SELECT name, address, state FROM instances WHERE app = ? AND me_host = ?",
+            (app, me_host),
+        )
+        if found == kept:
+            return
+        self._store.execute("DELETE FROM instances WHERE app = ? AND me_host = ?", (app, me_host))
+        if found:
+            self._store.execute(
+                "INSERT INTO instances VALUES (?, ?, ?, ?, ?)", (app, me_host, *found.values())
+            )
+        self._events.publish("instance", app=app, me_host=me_host, instance=found)
+        self._listener.instances_changed(app)
+
+    def _change(self, number: int, **fields: Any) -> None:
+        assignments = ", ".join(f"{name} = :{name}" for name in fields)
+        self._store.execute(
+            f"UPDATE handoffs SET {assignments} WHERE id = :id",  # noqa: S608 our own names
+            {**fields, "id": number},
+        )
+        self._tell(number)
+
+    def _tell(self, number: int) -> None:
+        self._events.publish("handoff", handoff=self.handoff(number))
+
+
+def _public(row: dict[str, Any]) -> dict[str, Any]:
+    plan = row["plan"]
+    return {**row, "apps": json.loads(row["apps"]), "plan": plan and json.loads(plan)}
+
+
+def _executed(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The relocations that the plan of a handoff executes."""
+    return [item for item in (row["plan"] or {}).get("relocations", []) if item["execute"]]
+
+
+def _relocation(ue: str, item: dict[str, Any], records: list[dict[str, Any]]) -> Relocation:
+    record = next((record for record in records if record["app"] == item["app"]), {})
+    return Relocation(
+        app=item["app"],
+        ue=ue,
+        source=item["source"],
+        target=item["target"],
+        source_instance=record.get("source_instance"),
+        target_instance=record.get("target_instance"),
+    )
+
+
+def _verdict(
+    row: dict[str, Any], outcomes: dict[str, str], end: End | None
+) -> tuple[str, str | None]:
+    """The state of a handoff that has ended, and what is to be said of it."""
+    error = end.error if end else "RLapp was ended while this handoff ran"
+    if "uncertain" in outcomes.values():
+        return "uncertain", error or "nobody knows where an app serves; settle it"
+    if end is None:
+        executed = _executed(row)
+        done = bool(executed) and all(outcomes[item["app"]] == "completed" for item in executed)
+        if not done and row["plan"] is None:
+            return "uncertain", f"{error}; where the apps are now is below instances"
+        return ("completed", None) if done else ("failed", error)
+    if end.status == "canceled" and "completed" not in outcomes.values():
+        return "cancelled", error
+    if end.status == "timeout":
+        return "failed", "it took too long and was stopped"
+    if end.status == "failed" or "aborted" in outcomes.values():
+        return "failed", error
+    return "completed", None

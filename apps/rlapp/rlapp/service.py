@@ -1,0 +1,88 @@
+"""The parts of the service, put together, and how requests find them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from .access import Access
+from .config import Config
+from .etsi.delivery import Deliveries
+from .etsi.notifications import Notifications
+from .etsi.subscriptions import Subscriptions
+from .events import Events
+from .handoffs import HandoffQueue
+from .log import Log
+from .messages import Predictor
+from .mobility import Mobility
+from .runner import AnsibleRunner, Runner
+from .store import Store
+
+
+@dataclass(frozen=True)
+class Service:
+    """Everything that requests need."""
+
+    config: Config
+    store: Store
+    events: Events
+    log: Log
+    access: Access
+    mobility: Mobility
+    handoffs: HandoffQueue
+    subscriptions: Subscriptions
+    notifications: Notifications
+    deliveries: Deliveries
+
+    async def start(self) -> None:
+        """Go on with what the last process left."""
+        await self.handoffs.start()
+        self.deliveries.start()
+        self.notifications.start()
+
+    async def stop(self) -> None:
+        """End in order; what is not done is kept."""
+        self.events.close()
+        await self.handoffs.stop()
+        await self.notifications.stop()
+        await self.deliveries.stop()
+        self.store.close()
+
+
+def build(
+    config: Config, runner: Runner | None = None, predictor: Predictor | None = None
+) -> Service:
+    """A service with its state from the disk."""
+    store = Store(config.database)
+    events = Events(store, config.limits.events)
+    log = Log(events)
+    deliveries = Deliveries(config.callbacks, store, log)
+    subscriptions = Subscriptions(config, store)
+    notifications = Notifications(config, store, subscriptions, deliveries, log)
+    mobility = Mobility(config, store, events, notifications, predictor)
+    runner = runner or AnsibleRunner(config.handoffs, config.state_dir / "runs")
+    handoffs = HandoffQueue(config, store, events, log, mobility, notifications, runner)
+    return Service(
+        config=config,
+        store=store,
+        events=events,
+        log=log,
+        access=Access(config, store),
+        mobility=mobility,
+        handoffs=handoffs,
+        subscriptions=subscriptions,
+        notifications=notifications,
+        deliveries=deliveries,
+    )
+
+
+async def service_of(request: Request) -> Service:
+    """The service that answers."""
+    service = request.app.state.service
+    assert isinstance(service, Service)  # noqa: S101 put there by create_app
+    return service
+
+
+Use = Annotated[Service, Depends(service_of)]

@@ -1,0 +1,214 @@
+"""The queue: order, cancelling, and the truth after an interruption."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from played import PlayedRunner, record, report, write_records
+from rlapp.app import create_app
+from rlapp.config import Config
+from rlapp.runner import End, Job
+from rlapp.service import Service, build
+from rlapp.store import dumps
+
+
+def until(condition: Callable[[], bool], what: str = "it") -> None:
+    """Wait until something holds."""
+    deadline_s = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline_s, f"{what} did not happen"
+        time.sleep(0.01)
+
+
+def hand_off(client: TestClient, target: str = "cell2", **more: Any) -> dict[str, Any]:
+    """Send a handoff message; returns the handoff."""
+    message = {"ue": "ue1", "target_cell": target, **more}
+    answer = client.post("/api/handoffs", json=message)
+    assert answer.status_code == 202, answer.text
+    handoff: dict[str, Any] = answer.json()
+    return handoff
+
+
+def ended(client: TestClient, handoff: dict[str, Any]) -> dict[str, Any]:
+    """The handoff, when it has ended."""
+    found: dict[str, Any] = {}
+
+    def has_ended() -> bool:
+        found.update(client.get(f"/api/handoffs/{handoff['id']}").json())
+        return found["state"] not in ("queued", "running")
+
+    until(has_ended, "the end")
+    return found
+
+
+def test_a_handoff_runs_and_its_record_is_kept(client: TestClient) -> None:
+    client.post("/api/locations", json=report())
+    done = ended(client, hand_off(client))
+    assert done["state"] == "completed" and done["error"] is None
+    (kept,) = client.get("/api/relocations").json()
+    assert (kept["app"], kept["outcome"], kept["target"]) == ("videoapp", "completed", "worker2")
+    state = client.get("/api/state").json()
+    assert state["instances"][0]["me_host"] == "worker2"
+    assert state["locations"][0]["cell"] == "cell2"
+    metrics = client.get("/metrics").text
+    assert 'rlapp_relocations_total{app="videoapp",outcome="completed"} 1.0' in metrics
+    assert 'rlapp_downtime_seconds_sum{app="videoapp"} 0.02' in metrics
+
+
+def test_one_of_a_ue_at_a_time_and_several_ues_side_by_side(
+    client: TestClient, runner: PlayedRunner
+) -> None:
+    runner.go_on.clear()
+    first = hand_off(client)
+    second = hand_off(client, "cell1")
+    other = hand_off(client, ue="ue2")
+    until(lambda: runner.side_by_side == 2)
+    assert client.get(f"/api/handoffs/{second['id']}").json()["state"] == "queued"
+    runner.go_on.set()
+    for handoff in (first, second, other):
+        assert ended(client, handoff)["state"] == "completed"
+    assert [job.target_cell for job in runner.jobs if job.ue == "ue1"] == ["cell2", "cell1"]
+    assert runner.most == 2
+
+
+def test_a_message_that_comes_twice_is_one_handoff(
+    client: TestClient, runner: PlayedRunner
+) -> None:
+    first = hand_off(client, key="abc")
+    assert hand_off(client, key="abc")["id"] == first["id"]
+    ended(client, first)
+    assert hand_off(client, key="abc")["id"] == first["id"]
+    assert len(runner.jobs) == 1
+
+
+def test_what_waits_and_what_runs_can_be_cancelled(
+    client: TestClient, runner: PlayedRunner
+) -> None:
+    runner.go_on.clear()
+    running, waiting = hand_off(client), hand_off(client, "cell1")
+    for handoff in (waiting, running):
+        assert client.post(f"/api/handoffs/{handoff['id']}/cancel").status_code == 200
+        assert ended(client, handoff)["state"] == "cancelled"
+    assert client.post(f"/api/handoffs/{running['id']}/cancel").status_code == 404
+    assert len(runner.jobs) == 1
+
+
+def test_turning_back_takes_a_waiting_preparation_out(
+    client: TestClient, runner: PlayedRunner
+) -> None:
+    runner.go_on.clear()
+    hand_off(client)
+    waiting = hand_off(client, ho_status="IN_PREPARATION")
+    last = hand_off(client, ho_status="CANCELLED")
+    assert client.get(f"/api/handoffs/{waiting['id']}").json()["state"] == "cancelled"
+    runner.go_on.set()
+    assert ended(client, last)["state"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "end", "state"),
+    [
+        ("aborted", End("failed", "the disk is full"), "failed"),
+        ("uncertain", End("failed", "the host was lost"), "uncertain"),
+        ("aborted", End("timeout"), "failed"),
+        ("completed", End("canceled"), "completed"),
+    ],
+)
+def test_the_record_decides(
+    client: TestClient, runner: PlayedRunner, outcome: str, end: End, state: str
+) -> None:
+    runner.outcome, runner.end = outcome, end
+    done = ended(client, hand_off(client))
+    assert done["state"] == state
+    assert client.get("/api/relocations").json()[0]["outcome"] == outcome
+
+
+def test_too_many_are_refused(config: Config, runner: PlayedRunner) -> None:
+    few = config.model_copy(
+        update={"handoffs": config.handoffs.model_copy(update={"queued_max": 2})}
+    )
+    runner.go_on.clear()
+    with TestClient(create_app(build(few, runner))) as client:
+        client.headers["Authorization"] = f"Bearer {config.tokens['machine'].file.read_text()}"
+        message = {"ue": "ue1", "target_cell": "cell2"}
+        answers = [client.post("/api/handoffs", json=message).status_code for _ in range(5)]
+        assert answers == [202, 202, 202, 429, 429]
+        runner.go_on.set()
+
+
+def interrupted(service: Service, *, planned: bool = True) -> Job:
+    """A handoff that was running when the process was killed."""
+    job = Job("rlapp-killed", "ue1", "cell2", ["videoapp"])
+    item = {
+        "app": "videoapp",
+        "source": "worker1",
+        "target": "worker2",
+        "execute": True,
+        "handoff": "id-killed",
+    }
+    service.store.execute(
+        "INSERT INTO handoffs (run, ue, target_cell, apps, state, origin, asked_s, plan)"
+        " VALUES ('rlapp-killed', 'ue1', 'cell2', '[\"videoapp\"]', 'running', 'x', 1, ?)",
+        (dumps({"move_ue": True, "relocations": [item]}) if planned else None,),
+    )
+    return job
+
+
+def test_after_a_kill_the_record_tells(
+    service: Service, runner: PlayedRunner, client_of: Callable[[Service], TestClient]
+) -> None:
+    job = interrupted(service)
+    runner.orphans.add(job.run)  # the playbook has outlived the service
+    with client_of(service) as client:
+        assert client.get("/api/handoffs/1").json()["state"] == "running"
+        item = {"app": "videoapp", "source": "worker1", "target": "worker2", "handoff": "id"}
+        write_records(runner.results, job.run, [record(item, job, "completed")])
+        runner.orphans.clear()
+        assert ended(client, {"id": 1})["state"] == "completed"
+    assert runner.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("serves", "state"), [("worker2", "completed"), ("worker1", "failed"), ("x", "uncertain")]
+)
+def test_without_a_record_the_me_hosts_tell(
+    service: Service,
+    runner: PlayedRunner,
+    client_of: Callable[[Service], TestClient],
+    serves: str,
+    state: str,
+) -> None:
+    interrupted(service)
+    runner.at["videoapp"] = serves
+    with client_of(service) as client:
+        assert ended(client, {"id": 1})["state"] == state
+    assert runner.jobs == []
+
+
+def test_without_a_plan_nobody_knows(
+    service: Service, client_of: Callable[[Service], TestClient]
+) -> None:
+    interrupted(service, planned=False)
+    with client_of(service) as client:
+        done = ended(client, {"id": 1})
+        assert done["state"] == "uncertain" and "instances" in done["error"]
+        assert client.get("/api/state").json()["instances"]
+
+
+def test_what_waited_when_the_process_was_killed_is_run_once(
+    config: Config, runner: PlayedRunner, client_of: Callable[[Service], TestClient]
+) -> None:
+    service = build(config, runner)
+    service.store.execute(
+        "INSERT INTO handoffs (run, ue, target_cell, apps, state, origin, asked_s)"
+        " VALUES ('rlapp-waited', 'ue1', 'cell2', '[\"videoapp\"]', 'queued', 'x', 1)"
+    )
+    with client_of(service) as client:
+        assert ended(client, {"id": 1})["state"] == "completed"
+    with client_of(build(config, runner)) as client:
+        assert client.get("/api/handoffs/1").json()["state"] == "completed"
+    assert [job.run for job in runner.jobs] == ["rlapp-waited"]

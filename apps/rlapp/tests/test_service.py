@@ -1,0 +1,184 @@
+"""The service as a process: it is followed, killed, and goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from played import TOKEN, config_in, report
+from rlapp.config import Config, ConfigError, read_config
+from rlapp.events import Events
+from rlapp.messages import HandoffMessage, Location
+from rlapp.mobility import Mobility
+from rlapp.service import Service, build
+from rlapp.store import Store
+
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@contextmanager
+def process(file: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    """The service on a port of the loopback interface."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "rlapp", "serve", str(file), "--port", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    with (
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as running,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=HEADERS) as client,
+    ):
+        try:
+            deadline_s = time.monotonic() + 20
+            while True:
+                try:
+                    client.get("/healthz")
+                    break
+                except httpx.TransportError:
+                    assert running.poll() is None and time.monotonic() < deadline_s
+                    time.sleep(0.05)
+            yield client, running
+        finally:
+            running.kill()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A configuration file."""
+    found = tmp_path / "rlapp.yml"
+    found.write_text(yaml.safe_dump(json.loads(config_in(tmp_path).model_dump_json())))
+    return found
+
+
+def test_a_killed_service_has_lost_nothing_and_events_go_on(file: Path) -> None:
+    with process(file) as (client, running):
+        for number in range(20):
+            client.post("/api/locations", json=report(4.6 + number / 1e4))
+        seen = client.get("/api/state").json()
+        with client.stream("GET", "/api/events", params={"after": 0}) as stream:
+            first = [line for line, _ in zip(stream.iter_lines(), range(30), strict=False)]
+        assert any(line.startswith("event: location") for line in first)
+        running.send_signal(signal.SIGKILL)
+    with process(file) as (client, running):
+        again = client.get("/api/state").json()
+        assert again["locations"] == seen["locations"] and again["event"] == seen["event"]
+        client.post("/api/locations", json=report(4.6))
+        with client.stream(
+            "GET", "/api/events", headers={"Last-Event-ID": str(seen["event"] - 1)}
+        ) as stream:
+            ids = []
+            for line in stream.iter_lines():
+                if line.startswith("id: "):
+                    ids.append(int(line[4:]))
+                if len(ids) == 2:
+                    break
+        assert ids == [seen["event"], seen["event"] + 1]
+        running.send_signal(signal.SIGTERM)
+        _, log = running.communicate(timeout=20)
+        assert running.returncode == -signal.SIGTERM, log
+        for line in log.splitlines():
+            assert json.loads(line)["level"] in ("info", "warning")
+
+
+def test_the_link_is_printed(file: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-m", "rlapp", "link", str(file)]
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    link = printed.stdout.strip().removeprefix("https://rlapp.mec.test")
+    with process(file) as (client, _):
+        assert client.get(link).status_code == 303
+        assert client.get(link).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("{", "while parsing"),
+        ("[]", "the file"),
+        ("url: ftp://x", "url:"),
+        ("cells: {}", "cells:"),
+        ("surprise: 1", "surprise:"),
+    ],
+)
+def test_a_wrong_configuration_is_explained(tmp_path: Path, wrong: str, told: str) -> None:
+    (tmp_path / "c.yml").write_text(wrong)
+    with pytest.raises(ConfigError, match=told):
+        read_config(tmp_path / "c.yml")
+
+
+def test_names_of_a_configuration_belong_together(config: Config) -> None:
+    content = config.model_dump()
+    content["ues"]["ue2"]["address"] = "acr:ue1"
+    with pytest.raises(ValueError, match="same address is given twice"):
+        Config.model_validate(content)
+    content["ues"]["ue2"] |= {"address": "acr:ue2", "apps": ["unknown"]}
+    with pytest.raises(ValueError, match="names no app: unknown"):
+        Config.model_validate(content)
+
+
+def test_old_events_are_forgotten(tmp_path: Path) -> None:
+    store = Store(tmp_path / "db")
+    events = Events(store, kept=100)
+    for number in range(1000):
+        events.publish("log", number=number)
+    assert store.count("SELECT count(*) FROM events") == 100
+    assert events.newest == 1000
+    store.close()
+
+
+def test_a_follower_is_woken(tmp_path: Path) -> None:
+    async def follow() -> list[int]:
+        events = Events(Store(tmp_path / "db"), kept=100)
+        seen: list[int] = []
+
+        async def read() -> None:
+            seen.extend([event.id async for event in events.follow(0)])
+
+        reader = asyncio.create_task(read())
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            events.publish("log")
+        await asyncio.sleep(0.05)
+        events.close()
+        await asyncio.wait_for(reader, 1)
+        return seen
+
+    assert asyncio.run(follow()) == [1, 2, 3]
+
+
+class AlwaysCell2:
+    """A predictor."""
+
+    def observe(self, location: Location) -> list[HandoffMessage]:
+        """The UE goes to cell 2."""
+        return [HandoffMessage(location.ue, "cell2", "IN_PREPARATION", location.cell)]
+
+
+def test_a_prediction_and_late_reports(config: Config, service: Service) -> None:
+    mobility = Mobility(config, service.store, service.events, service.notifications, AlwaysCell2())
+    here = Location("ue1", 1000.0, 4.6, -74.08)
+    assert [message.source_cell for message in mobility.report(here)] == ["cell1"]
+    late = Location("ue1", 999.0, 4.62, -74.08)
+    assert mobility.report(late) == [] and mobility.locations()[0].cell == "cell1"
+    anew = Location("ue1", 10.0, 0.0, 0.0)
+    mobility.report(anew)
+    assert mobility.locations()[0].cell is None
+    mobility.move("ue2", "cell2")
+    assert [location.cell for location in mobility.locations()] == [None, "cell2"]
+
+
+def test_a_service_can_be_built_on_what_it_left(config: Config) -> None:
+    build(config).store.close()
+    assert build(config).events.newest == 0
