@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
+from mec_ue.geo import Position
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -41,16 +42,24 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AccessPoint(_Strict):
-    """Where a UE attaches within a cell."""
-
+class _Placed(_Strict):
     lat: Latitude
     lon: Longitude
+
+    @property
+    def position(self) -> Position:
+        """Where it is."""
+        return Position(self.lat, self.lon)
+
+
+class AccessPoint(_Placed):
+    """Where a UE attaches within a cell."""
+
     connection: ConnectionType = "Macro"
     interest_realm: str | None = None
 
 
-class Cell(_Strict):
+class Cell(_Placed):
     """A cell, its place in the world, and the ME host that serves it.
 
     ecgi: its identity in the radio network; `cell_id` are the 28 bits of the E-UTRAN cell identity.
@@ -59,8 +68,6 @@ class Cell(_Strict):
 
     me_host: Name
     zone: Name
-    lat: Latitude
-    lon: Longitude
     range_m: Annotated[float, Field(gt=0, le=100_000)]
     cell_id: Annotated[str, StringConstraints(pattern=r"^[01]{28}$")]
     mcc: Annotated[str, StringConstraints(pattern=r"^\d{3}$")] = "001"

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from mec_ue.geo import Position
+
 # ETSI GS MEC 012, HoStatus.
 HoStatus = Literal["IN_PREPARATION", "IN_EXECUTION", "COMPLETED", "REJECTED", "CANCELLED"]
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a UE is, what it hears of each cell, and which cell it is in (None: out of reach)."""
+    """Where a UE is, the signal (RSRP) of each cell it hears, and its cell (None: out of reach)."""
 
     ue: str
     time_s: float
@@ -24,15 +26,24 @@ class Location:
     heading_deg: float | None = None
     signal_dbm: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def position(self) -> Position:
+        """Raises ValueError where that is not on the earth."""
+        return Position(self.lat, self.lon)
+
 
 @dataclass(frozen=True)
 class HandoffMessage:
-    """This UE goes to that cell. Without a status: prepare and complete in one go."""
+    """This UE goes to that cell. Without a status: prepare and complete in one go.
+
+    expected_in_s: when the handoff will be executed, from now on; None where that is not known.
+    """
 
     ue: str
     target_cell: str
     ho_status: HoStatus | None = None
     source_cell: str | None = None
+    expected_in_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ import time
 from dataclasses import asdict, replace
 from typing import Any
 
+from mec_ue.geo import distance_m
+
 from .config import Config
 from .events import Events
-from .geo import distance_m
 from .messages import HandoffMessage, Listener, Location, Predictor
 from .store import Store, dumps
 
@@ -112,16 +113,14 @@ class Mobility:
         points = {} if cell is None else self._config.access_points(cell)
         nearest = min(
             points,
-            key=lambda name: distance_m(
-                location.lat, location.lon, points[name].lat, points[name].lon
-            ),
+            key=lambda name: distance_m(location.position, points[name].position),
             default=None,
         )
         return replace(location, cell=cell, access_point=nearest)
 
     def _nearest_cell(self, location: Location) -> str | None:
         away = {
-            name: distance_m(location.lat, location.lon, cell.lat, cell.lon)
+            name: distance_m(location.position, cell.position)
             for name, cell in self._config.cells.items()
         }
         near = [name for name in away if away[name] <= self._config.cells[name].range_m]

@@ -22,6 +22,8 @@ from mec_ue.geo import Position, offset_m
 from mec_ue.handover import A3Settings, A3State, Filter, step
 from mec_ue.radio import Report
 
+from .messages import HandoffMessage, HoStatus, Location
+
 _STEP_S = 0.25
 # Nobody goes on as he moves now for longer than this.
 _LONGEST_LEAD_S = 60.0
@@ -29,36 +31,6 @@ _LONGEST_LEAD_S = 60.0
 _NEAREST_M = 10.0
 # Names of UEs are chosen by strangers: the ones heard of last are kept.
 _MAX_UES = 10_000
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where a UE is, the cell it is in, and the signal of each cell that it hears (RSRP).
-
-    Without a cell it is out of reach: nothing follows until it is heard in one again.
-    Numbers are finite: whoever takes them from a stranger has checked that.
-    """
-
-    ue: str
-    time_s: float
-    lat: float
-    lon: float
-    cell: str | None
-    signal_dbm: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class HandoffMessage:
-    """A handoff message; `ho_status` is that of ETSI GS MEC 012.
-
-    expected_in_s: when the handoff will be executed, from now on; None where that is not known.
-    """
-
-    ue: str
-    source_cell: str
-    target_cell: str
-    ho_status: str
-    expected_in_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -158,13 +130,16 @@ class Predictor:
     def observe(self, location: Location) -> list[HandoffMessage]:
         """Take in where a UE is; the messages are to be sent in their order.
 
+        Numbers are finite: whoever takes them from a stranger has checked that. Without a cell a UE
+        is out of reach: nothing follows until it is heard in one again.
+
         A location that is not newer than the last one of its UE says nothing. Where the difference
         is large the clock of the UE was set: it is followed anew.
 
         Raises:
             ValueError: the place is not on the earth.
         """
-        position = Position(location.lat, location.lon)
+        position = location.position
         if location.cell is None or location.cell not in self._cells:
             return []
         ue = self._ues.pop(location.ue, None)
@@ -289,7 +264,7 @@ class _Ue:
         if self._settings.announce_only:
             return []
         # It has moved by itself: the apps follow.
-        return [HandoffMessage(self._name, source, cell, "COMPLETED")]
+        return [HandoffMessage(self._name, cell, "COMPLETED", source)]
 
     def _executed(self, target: str, now_s: float) -> None:
         """Count a handoff; that to another cell cleans up what was announced."""
@@ -378,6 +353,6 @@ class _Ue:
         return expected_s
 
     def _message(
-        self, target: str, ho_status: str, expected_in_s: float | None = None
+        self, target: str, ho_status: HoStatus, expected_in_s: float | None = None
     ) -> HandoffMessage:
-        return HandoffMessage(self._name, self._cell, target, ho_status, expected_in_s)
+        return HandoffMessage(self._name, target, ho_status, self._cell, expected_in_s)

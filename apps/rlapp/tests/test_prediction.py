@@ -15,7 +15,8 @@ from mec_ue.radio import Cell, Radio
 from mec_ue.trace import Trace
 from mec_ue.trace_file import read_trace
 from rlapp import prediction
-from rlapp.prediction import HandoffMessage, LeadTime, Location, Predictor, Settings, Statistics
+from rlapp.messages import HandoffMessage, Location
+from rlapp.prediction import LeadTime, Predictor, Settings, Statistics
 
 TRACES = Path(__file__).parents[2] / "ue" / "traces"
 CELLS = {
@@ -65,7 +66,7 @@ def drive(
             continue
         place = moment.fix.position
         for message in predictor.observe(
-            Location("ue1", time_s, place.lat, place.lon, cell, moment.report.signal_dbm)
+            Location("ue1", time_s, place.lat, place.lon, cell, signal_dbm=moment.report.signal_dbm)
         ):
             done.messages.append((time_s, message))
             if message.ho_status == "IN_EXECUTION":
@@ -160,7 +161,8 @@ def test_the_lead_time_is_learnt() -> None:
 
 # Location by location: a UE halfway between the cells, and what it hears there.
 BETWEEN = Position(37.4998, 127.0327)
-HERE = Location("ue1", 0.0, BETWEEN.lat, BETWEEN.lon, "cell1", {"cell1": -80.0, "cell2": -90.0})
+HEARD = {"cell1": -80.0, "cell2": -90.0}
+HERE = Location("ue1", 0.0, BETWEEN.lat, BETWEEN.lon, "cell1", signal_dbm=HEARD)
 NEAR_CELL2 = {"cell1": -90.0, "cell2": -80.0}
 
 

@@ -26,6 +26,8 @@ from rlapp.service import Service, build
 from rlapp.store import Store
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+APPS = Path(__file__).parents[2]
+LIBRARIES = os.pathsep.join(str(APPS / name) for name in ("rlapp", "ue"))
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def process(file: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "rlapp", "serve", str(file), "--port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": LIBRARIES}
     with (
         subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as running,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=HEADERS) as client,
@@ -93,7 +95,7 @@ def test_a_killed_service_has_lost_nothing_and_events_go_on(file: Path) -> None:
 
 
 def test_the_link_is_printed(file: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": LIBRARIES}
     command = [sys.executable, "-m", "rlapp", "link", str(file)]
     printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     link = printed.stdout.strip().removeprefix("https://rlapp.mec.test")

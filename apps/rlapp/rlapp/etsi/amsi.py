@@ -13,19 +13,11 @@ from pydantic import Field, RootModel
 from ..problem import Problem
 from ..service import Service, Use
 from ..store import dumps
+from . import expiring
 from .filters import matching, selected
-from .routing import (
-    change,
-    deadline_s,
-    find,
-    received,
-    require_match,
-    router,
-    subscribe,
-    tell_place,
-)
-from .subscriptions import Kind, Subscription, etag
-from .types import AdjacentAppInfo, MobilityProcedure, Registration, timestamp
+from .routing import find, received, require_match, router
+from .subscriptions import Kind, etag
+from .types import AdjacentAppInfo, MobilityProcedure, Registration
 
 _PREFIX = "/amsi/v1"
 _KINDS: dict[str, Kind] = {
@@ -126,23 +118,13 @@ async def list_subscriptions(
 async def create_subscription(service: Use, request: Request, response: Response) -> dict[str, Any]:
     """Subscribe."""
     body = (await received(request, AnySubscription)).root
-    subscription = await subscribe(
-        service,
-        _KINDS[body.subscriptionType],
-        _kept(body),
-        body.callbackReference,
-        deadline_s(service, body.expiryDeadline),
-    )
-    tell_place(response, subscription)
-    return _representation(subscription)
+    return await expiring.create(service, _KINDS[body.subscriptionType], body, response)
 
 
 @routes.get("/subscriptions/{number}")
 async def read_subscription(number: str, service: Use, response: Response) -> dict[str, Any]:
     """One subscription."""
-    subscription = find(service, number, "mobility_proc", "adj_app_info")
-    tell_place(response, subscription)
-    return _representation(subscription)
+    return expiring.shown(find(service, number, "mobility_proc", "adj_app_info"), response)
 
 
 @routes.put("/subscriptions/{number}")
@@ -154,16 +136,7 @@ async def replace_subscription(
     body = (await received(request, AnySubscription)).root
     if _KINDS[body.subscriptionType] != present.kind:
         raise Problem(422, "a subscription cannot become one of another kind")
-    changed = await change(
-        service,
-        request,
-        present,
-        _kept(body),
-        body.callbackReference,
-        deadline_s(service, body.expiryDeadline),
-    )
-    tell_place(response, changed)
-    return _representation(changed)
+    return await expiring.replace(service, request, present, body, response)
 
 
 @routes.delete("/subscriptions/{number}", status_code=204)
@@ -198,21 +171,6 @@ async def adjacent_app_instances(
     ]
     found = matching(instances, filter)
     return [selected(item, ("mecHostInformation",), fields, exclude_fields) for item in found]
-
-
-def _kept(body: MobilityProcedure | AdjacentAppInfo) -> dict[str, Any]:
-    content = body.content()
-    content.pop("expiryDeadline", None)
-    return content
-
-
-def _representation(subscription: Subscription) -> dict[str, Any]:
-    assert subscription.expires_s is not None  # noqa: S101 all of these have an end
-    return {
-        **subscription.body,
-        "expiryDeadline": timestamp(subscription.expires_s),
-        "_links": {"self": {"href": subscription.url}},
-    }
 
 
 def _expires_s(body: Registration) -> float | None:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Query, Request, Response
+from mec_ue.geo import Position, distance_m
 from pydantic import Field, create_model
 
 from ..config import Latitude, Longitude
-from ..geo import distance_m
 from ..messages import Location
 from ..problem import Problem
 from ..service import Service, Use
@@ -114,9 +114,9 @@ async def distance(
     if len(address) == 2 and place == (None, None):
         other = _terminal(service, address[1])
         times.append(other.time_s)
-        away_m = distance_m(one.lat, one.lon, other.lat, other.lon)
+        away_m = distance_m(one.position, other.position)
     elif len(address) == 1 and latitude is not None and longitude is not None:
-        away_m = distance_m(one.lat, one.lon, latitude, longitude)
+        away_m = distance_m(one.position, Position(latitude, longitude))
     else:
         raise Problem(400, "give two addresses, or one with latitude and longitude")
     found = {"distance": round(away_m), "accuracy": 0, "timestamp": timestamp(min(times))}

@@ -6,8 +6,9 @@ import asyncio
 import time
 from typing import Any
 
+from mec_ue.geo import Position, distance_m
+
 from ..config import Config
-from ..geo import distance_m
 from ..log import Log
 from ..messages import HandoffMessage, Location, Relocation
 from ..store import Store
@@ -223,7 +224,8 @@ class Notifications:
 
     def _inside(self, subscription: Subscription, location: Location) -> bool:
         body = subscription.body
-        away_m = distance_m(body["latitude"], body["longitude"], location.lat, location.lon)
+        centre = Position(body["latitude"], body["longitude"])
+        away_m = distance_m(centre, location.position)
         return bool(away_m <= body["radius"])
 
     def _distance(self, subscription: Subscription) -> None:
@@ -249,8 +251,7 @@ class Notifications:
             (places[one], places[other]) for one, other in pairs if {one, other} <= set(places)
         ]
         within = [
-            distance_m(one.lat, one.lon, other.lat, other.lon) <= body["distance"]
-            for one, other in known
+            distance_m(one.position, other.position) <= body["distance"] for one, other in known
         ]
         wanted = [near == ("Within" in body["criteria"]) for near in within]
         if body["criteria"].startswith("Any"):

@@ -12,9 +12,9 @@ from ..handoffs import QueueFull
 from ..messages import HandoffMessage
 from ..problem import Problem
 from ..service import Use
-from .routing import change, deadline_s, find, received, router, subscribe, tell_place
-from .subscriptions import Subscription
-from .types import HO_STATUS, CellChangeNotification, CellChangeSubscription, timestamp
+from . import expiring
+from .routing import find, received, router
+from .types import HO_STATUS, CellChangeNotification, CellChangeSubscription
 from .world import IPV4_RADIO
 
 _PREFIX = "/rni/v2"
@@ -73,23 +73,13 @@ async def list_subscriptions(
 async def create_subscription(service: Use, request: Request, response: Response) -> dict[str, Any]:
     """Subscribe to cell changes."""
     body = await _cell_change(request)
-    subscription = await subscribe(
-        service,
-        "cell_change",
-        _kept(body),
-        body.callbackReference,
-        deadline_s(service, body.expiryDeadline),
-    )
-    tell_place(response, subscription)
-    return _representation(subscription)
+    return await expiring.create(service, "cell_change", body, response)
 
 
 @routes.get("/subscriptions/{number}")
 async def read_subscription(number: str, service: Use, response: Response) -> dict[str, Any]:
     """One subscription."""
-    subscription = find(service, number, "cell_change")
-    tell_place(response, subscription)
-    return _representation(subscription)
+    return expiring.shown(find(service, number, "cell_change"), response)
 
 
 @routes.put("/subscriptions/{number}")
@@ -99,12 +89,7 @@ async def replace_subscription(
     """Put another subscription in its place."""
     present = find(service, number, "cell_change")
     body = await _cell_change(request)
-    expires_s = deadline_s(service, body.expiryDeadline)
-    changed = await change(
-        service, request, present, _kept(body), body.callbackReference, expires_s
-    )
-    tell_place(response, changed)
-    return _representation(changed)
+    return await expiring.replace(service, request, present, body, response)
 
 
 @routes.delete("/subscriptions/{number}", status_code=204)
@@ -149,18 +134,3 @@ async def _cell_change(request: Request) -> CellChangeSubscription:
     if named.subscriptionType in _OTHER_SUBSCRIPTIONS:
         raise Problem(422, "only CellChangeSubscription is offered here")
     return await received(request, CellChangeSubscription)
-
-
-def _kept(body: CellChangeSubscription) -> dict[str, Any]:
-    content = body.content()
-    content.pop("expiryDeadline", None)
-    return content
-
-
-def _representation(subscription: Subscription) -> dict[str, Any]:
-    assert subscription.expires_s is not None  # noqa: S101 all of these have an end
-    return {
-        **subscription.body,
-        "expiryDeadline": timestamp(subscription.expires_s),
-        "_links": {"self": {"href": subscription.url}},
-    }

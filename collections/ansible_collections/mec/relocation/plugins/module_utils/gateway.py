@@ -52,7 +52,7 @@ class Gateway:
 
     def check(self, app: str, host: str) -> None:
         """Raise unless this gateway can send the app's requests to its instance on ``host``."""
-        self._requests(app, host)
+        self.in_flight(app, host)
 
     def switch(self, app: str, host: str) -> None:
         """Send the app's requests to its instance on ``host``; ``check`` it ahead."""
@@ -82,9 +82,6 @@ class Gateway:
 
         Tunnels and event streams are left out: they do not end by themselves.
         """
-        return self._requests(app, host)
-
-    def _requests(self, app: str, host: str) -> int:
         return _requests(self._ask(_statistics_command(app, host)), app, host)
 
     def _set_command(self, app: str, host: str) -> str:
