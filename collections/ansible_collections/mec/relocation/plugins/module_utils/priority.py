@@ -5,8 +5,9 @@
 """What a relocation gives way to on its hosts, and when it does not.
 
 While an app serves, what is done for its relocation must not slow it down: it gives way. While
-requests wait for the cutover, all else can wait: it goes first (setpriority(2)). What other hosts
-ask for gives way from its first instruction on: see the role `me_host`.
+requests wait for the cutover, all else can wait: it goes first (setpriority(2)). What comes from
+elsewhere gives way from its first instruction on: tasks of playbooks (`plugin_utils.installed`) and
+what other hosts ask for (the role `me_host`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def go_first() -> None:
 
 @contextlib.contextmanager
 def ordinary() -> Iterator[None]:
-    """For what is started now and has to be quick later: the connections of a cutover."""
+    """For what is started now and has to be quick later: a cutover's connections, a probe."""
     _set(_ORDINARY)
     try:
         yield

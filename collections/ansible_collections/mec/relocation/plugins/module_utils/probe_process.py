@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import priority
 from .errors import RelocationError
 from .probe import Probe, Settings, run
 
@@ -93,7 +94,8 @@ class ProbeProcess:
         settings.check()
         self._make_folder()
         path = os.pathsep.join(filter(None, sys.path))
-        with self._log.open("wb") as log:
+        # It measures: it must not wait for other tasks on its host.
+        with self._log.open("wb") as log, priority.ordinary():
             process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM, path, self.name, str(self.folder.parent)],
                 stdin=subprocess.PIPE,

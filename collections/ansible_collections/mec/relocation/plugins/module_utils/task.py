@@ -16,16 +16,21 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from . import priority
 from .errors import RelocationError
 
 # Said before anything is done: without it, nothing was, and the module may be sent instead.
 TAKEN = "taken"
-_ON_UES = frozenset({"downtime_probe", "ue_cell"})
-_ON_ME_HOSTS = frozenset(
-    {"app_info", "app_relocate", "container_commit", "image_sync", "volume_sync"}
+VERBS = frozenset(
+    {
+        "app_info",
+        "app_relocate",
+        "container_commit",
+        "downtime_probe",
+        "image_sync",
+        "ue_cell",
+        "volume_sync",
+    }
 )
-VERBS = _ON_UES | _ON_ME_HOSTS
 # Written by the module `agent`, which installs the library: file names and their digests.
 DIGESTS = Path(__file__).with_name("digests.json")
 
@@ -43,8 +48,6 @@ def take(request: dict[str, Any], out: IO[str]) -> None:
         return
     out.write(f"{TAKEN}\n")
     out.flush()
-    if request["verb"] in _ON_ME_HOSTS:
-        priority.give_way()
     verb = importlib.import_module(f"{__package__}.verbs.{request['verb']}")
     try:
         result = verb.run(request["params"], check=request["check"])

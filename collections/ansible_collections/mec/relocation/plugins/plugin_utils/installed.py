@@ -23,7 +23,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.mec.relocation.plugins.module_utils import task
 from ansible_collections.mec.relocation.plugins.plugin_utils.parameters import verb_and_parameters
 
-COMMAND = "cd /usr/lib/mec-relocation && exec /usr/bin/python3 -m mec_relocation.task"
+# With the nice value of `priority.give_way`, from the first instruction on.
+COMMAND = "cd /usr/lib/mec-relocation && exec nice -n 10 /usr/bin/python3 -m mec_relocation.task"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
