@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent: the far end of a channel, started by sshd for the restricted key.
+"""The agent: the far end of a channel, which sshd has the server run for the restricted key.
 
 It reads steps, one JSON object a line, takes them and answers in the same form. When the channel
 closes, holds that it set are released, so that a source that vanished leaves no request waiting.
@@ -124,7 +124,3 @@ def main() -> None:
     # A collection of garbage takes milliseconds, and this process does not live long.
     gc.disable()
     Agent(MeHost(HostConfig.load())).serve(sys.stdin.buffer, sys.stdout.buffer)
-
-
-if __name__ == "__main__":
-    main()

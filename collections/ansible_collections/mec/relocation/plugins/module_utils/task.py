@@ -4,8 +4,8 @@
 
 """One task of a playbook, taken by the library that is installed here.
 
-The action plugin ``installed`` starts this over the connection that Ansible has open. It spares the
-time in which Ansible packs a module and the host compiles it.
+The action plugin ``installed`` asks for this over the connection that Ansible has open, and the
+``server`` runs it. It spares the time in which Ansible packs a module and the host loads it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,15 +36,21 @@ VERBS = frozenset(
 DIGESTS = Path(__file__).with_name("digests.json")
 
 
-def take(request: dict[str, Any], out: IO[str]) -> None:
+def digests() -> dict[str, str]:
+    """Of the files of the library that is installed here."""
+    found: dict[str, str] = json.loads(DIGESTS.read_text())
+    return found
+
+
+def take(request: dict[str, Any], out: IO[str], installed: Mapping[str, str]) -> None:
     """Do what the request asks for, if the library is the same at both ends.
 
     Args:
         request: ``verb``, ``params`` and ``check``, and in ``library`` the digests of the
             controller's files.
         out: where the answer goes: ``TAKEN``, and the result as JSON on the next line.
+        installed: the digests of the files that this process has loaded.
     """
-    installed = json.loads(DIGESTS.read_text())
     if request["verb"] not in VERBS or not installed.items() <= request["library"].items():
         return
     out.write(f"{TAKEN}\n")
@@ -56,10 +63,6 @@ def take(request: dict[str, Any], out: IO[str]) -> None:
     out.write(json.dumps(result) + "\n")
 
 
-def main() -> None:
+def main(installed: Mapping[str, str]) -> None:
     """Take the task that standard input describes."""
-    take(json.load(sys.stdin), sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+    take(json.load(sys.stdin), sys.stdout, installed)

@@ -58,8 +58,10 @@ if TYPE_CHECKING:
     # is installed. Nothing of it is run here.
     from ansible_collections.mec.relocation.plugins.module_utils import (  # noqa: F401
         agent,
+        ask,
         local_facts,
         rsync_server,
+        server,
         task,
     )
     from ansible_collections.mec.relocation.plugins.module_utils.verbs import (  # noqa: F401

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,18 +18,11 @@ from ansible_collections.mec.relocation.plugins.module_utils.verbs import app_in
 INSTALLED = {"app.py": "1", "verbs/app_info.py": "2"}
 
 
-@pytest.fixture(autouse=True)
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digests = tmp_path / "digests.json"
-    digests.write_text(json.dumps(INSTALLED))
-    monkeypatch.setattr(task, "DIGESTS", digests)
-
-
 def ask(verb: str = "app_info", **library: str) -> list[str]:
     """The lines of the answer."""
     out = io.StringIO()
     request = {"verb": verb, "params": {}, "check": True, "library": {**INSTALLED, **library}}
-    task.take(request, out)
+    task.take(request, out, INSTALLED)
     return out.getvalue().splitlines()
 
 
