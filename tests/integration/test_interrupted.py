@@ -121,6 +121,16 @@ def test_a_cutover_that_dies_before_the_freeze_leaves_the_source_serving(
     assert testbed.where("videoapp") == {source: "serving", target: "prepared"}
 
 
+def test_a_cutover_goes_on_when_the_server_of_the_library_ends(
+    testbed: Testbed, source: str, target: str
+) -> None:
+    with draining(testbed, source, target, hold_s=60):
+        for host in (source, target):
+            testbed.on(host, "systemctl restart mec-relocation.service")
+    assert serves(testbed)
+    assert testbed.where("videoapp")[target] == "serving"
+
+
 def test_a_target_that_does_not_serve_in_time_is_given_up(
     testbed: Testbed, source: str, target: str
 ) -> None:

@@ -116,6 +116,17 @@ def test_secrets_are_for_their_owner_alone(me_host: Host) -> None:
         assert me_host.file(f"/etc/mec-relocation/{name}").mode == 0o600
 
 
+def test_the_library_is_loaded_and_for_root_alone(me_host: Host) -> None:
+    assert me_host.service("mec-relocation.service").is_running
+    assert me_host.service("mec-relocation.socket").is_enabled
+    assert me_host.file("/run/mec-relocation/server.sock").mode == 0o600
+
+
+def test_the_gateway_goes_before_relocations(me_host: Host) -> None:
+    shown = me_host.check_output("systemctl show --property CPUWeight haproxy.service")
+    assert shown == "CPUWeight=1000"
+
+
 def test_a_ue_does_not_reach_the_backbone(ue: Host) -> None:
     for address in BACKBONE.values():
         assert ue.run(f"ping -c 1 -W 1 {address}").rc != 0

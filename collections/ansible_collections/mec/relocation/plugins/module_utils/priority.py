@@ -6,8 +6,8 @@
 
 While an app serves, what is done for its relocation must not slow it down: it gives way. While
 requests wait for the cutover, all else can wait: it goes first (setpriority(2)). What comes from
-elsewhere gives way from its first instruction on: tasks of playbooks (`plugin_utils.installed`) and
-what other hosts ask for (the role `me_host`).
+elsewhere gives way from its first instruction on: tasks of playbooks and agents (the role
+`library`), and the far end of rsync (the role `me_host`).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ options:
   path:
     description:
       - The folder to install to. The library is the Python package C(mec_relocation) in it, and the
-        agent the module C(mec_relocation.agent).
+        server that has it loaded the module C(mec_relocation.server).
     type: path
     default: /usr/lib/mec-relocation
 """
