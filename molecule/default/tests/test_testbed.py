@@ -122,9 +122,21 @@ def test_the_library_is_loaded_and_for_root_alone(me_host: Host) -> None:
     assert me_host.file("/run/mec-relocation/server.sock").mode == 0o600
 
 
-def test_the_gateway_goes_before_relocations(me_host: Host) -> None:
-    shown = me_host.check_output("systemctl show --property CPUWeight haproxy.service")
-    assert shown == "CPUWeight=1000"
+def test_what_serves_goes_before_relocations(me_host: Host) -> None:
+    show = "systemctl show --value --property"
+    assert me_host.check_output(f"{show} CPUWeight mec.slice") == "2000"
+    gateway = me_host.check_output(f"{show} Slice,CPUWeight haproxy.service")
+    assert set(gateway.split()) == {"mec.slice", "1000"}
+
+
+def test_apps_run_in_the_group_that_goes_first() -> None:
+    groups = []
+    for host in map(connect, ("worker1", "worker2")):
+        for app in host.check_output("docker ps --quiet").split():
+            process = host.check_output("docker inspect --format '{{.State.Pid}}' %s", app)
+            groups.append(host.file(f"/proc/{process}/cgroup").content_string)
+    assert groups
+    assert all("/mec.slice/docker-" in group for group in groups)
 
 
 def test_a_ue_does_not_reach_the_backbone(ue: Host) -> None:
