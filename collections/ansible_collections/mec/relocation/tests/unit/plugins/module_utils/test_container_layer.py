@@ -71,7 +71,8 @@ def unpack(layer: bytes, folder: Path) -> None:
                 continue
             if path.is_symlink() or (path.exists() and not (path.is_dir() and member.isdir())):
                 remove(path)
-            archive.extract(member, folder, filter="fully_trusted", numeric_owner=True)
+            # Without a filter, which Debian 12's own Python does not know: the layer is ours.
+            archive.extract(member, folder, numeric_owner=True)
             # tarfile knows no nanoseconds, and stamps a file for each of its names.
             if member.isreg() or member.islnk():
                 seconds, _, fraction = member.pax_headers["mtime"].partition(".")
