@@ -30,7 +30,7 @@ print("sent", flush=True)
 time.sleep(25)
 """
 INSTANCE = "docker ps --quiet --no-trunc --filter label=relocation.mec.app=videoapp"
-FREEZER = f"cat /sys/fs/cgroup/freezer/docker/$({INSTANCE})/freezer.state"
+FREEZER = f'cat $(find /sys/fs/cgroup/freezer -path "*/docker-$({INSTANCE}).scope/freezer.state")'
 # The cutover is the process on the source that holds a channel to the target's agent.
 CUTOVER = "ps -o ppid= -p $(pgrep -o -f 'IdentityFile=/etc/mec-relocation/agent_key.* agent$')"
 
