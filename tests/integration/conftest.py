@@ -67,6 +67,10 @@ class Testbed:
             for host, apps in self.survey().items()
         }
 
+    def leases(self, app: str) -> list[Any]:
+        """The lease of an app on each ME host; None where no handoff has it."""
+        return [apps.get(app, {}).get("lease") for apps in self.survey().values()]
+
     def serving(self, app: str) -> str:
         """The ME host that serves an app."""
         return next(host for host, state in self.where(app).items() if state == "serving")
