@@ -31,8 +31,10 @@ PIECE = b"x" * 20_000
 PIECE_INTERVAL_S = 0.05
 LONG_BYTES = 1_000_000_000
 WRITERS = 8
-# Every other request of a writer takes longer than the drain of a relocation.
+# Every other request of a writer takes longer than the drain of a relocation. Each writer's takes
+# longer than those before it: in step, all of them could be between two requests at once.
 WAITS_S = (0.0, 0.4)
+STEP_S = 0.05
 
 finish = threading.Event()
 Outcome = dict[str, Any]
@@ -239,7 +241,7 @@ def write(host: str) -> dict[str, Any]:
     unacknowledged: dict[str, str] = {}
     stop = threading.Event()
 
-    def writer() -> None:
+    def writer(later_s: float) -> None:
         connection = http.client.HTTPSConnection(host, timeout=TIMEOUT_S)
         number = 0
         while not stop.is_set():
@@ -247,6 +249,7 @@ def write(host: str) -> dict[str, Any]:
             entry = uuid.uuid4().hex
             try:
                 wait_s = WAITS_S[number % len(WAITS_S)]
+                wait_s += later_s if wait_s else 0.0
                 connection.request("POST", f"/entries/{entry}?wait_s={wait_s}", b"x")
                 answer = connection.getresponse()
                 answer.read()
@@ -258,7 +261,7 @@ def write(host: str) -> dict[str, Any]:
                 unacknowledged[entry] = repr(error)
                 connection.close()
 
-    threads = [threading.Thread(target=writer) for _ in range(WRITERS)]
+    threads = [threading.Thread(target=writer, args=(n * STEP_S,)) for n in range(WRITERS)]
     for thread in threads:
         thread.start()
     print("under way", flush=True)
