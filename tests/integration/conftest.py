@@ -11,6 +11,8 @@ import os
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,6 +139,14 @@ class Testbed:
             timeout=PLAYBOOK_TIMEOUT_S,
             check=False,
         )
+
+
+def soon(true: Callable[[], bool], within_s: float = 20) -> bool:
+    """Whether something becomes true; for bounds that are generous on purpose."""
+    deadline = time.monotonic() + within_s
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return true()
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import CELL_OF, ME_HOSTS, PROJECT, READABLE, Testbed
-from .test_interrupted import soon
+from .conftest import CELL_OF, ME_HOSTS, PROJECT, READABLE, Testbed, soon
 
 pytestmark = pytest.mark.testbed
 

@@ -10,11 +10,11 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from .conftest import ME_HOST_OF, OTHER_CELL, PROJECT, Testbed
+from .conftest import ME_HOST_OF, OTHER_CELL, PROJECT, Testbed, soon
 
 pytestmark = pytest.mark.testbed
 
@@ -50,14 +50,6 @@ def serves(testbed: Testbed) -> bool:
     return testbed.on("ue1", f"{answer} https://videoapp.mec.test/healthz || true") == "200"
 
 
-def soon(true: Callable[[], bool], within_s: float = 20) -> bool:
-    """Whether something becomes true; for bounds that are generous on purpose."""
-    deadline = time.monotonic() + within_s
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return true()
-
-
 @contextlib.contextmanager
 def draining(testbed: Testbed, source: str, target: str, **options: float) -> Iterator[None]:
     """A cutover that waits for a request under way; the request ends with the block.
@@ -65,7 +57,7 @@ def draining(testbed: Testbed, source: str, target: str, **options: float) -> It
     Afterwards the cutover goes on; its end is waited for, whatever it is.
     """
     testbed.module(target, "mec.relocation.image_sync", image="videoapp:1.0")
-    assert soon(lambda: all(lease_of(testbed, host) is None for host in (source, target)))
+    assert soon(lambda: not any(testbed.leases("videoapp")))
     given = {"app": "videoapp", "target": target, "handoff": f"test-{time.time():.0f}"}
     testbed.module(source, "mec.relocation.volume_sync", **given)
     testbed.on("ue1", "cat > /run/slow.py", SLOW_REQUEST)
@@ -96,10 +88,6 @@ def draining(testbed: Testbed, source: str, target: str, **options: float) -> It
         yield
         testbed.on("ue1", f"kill {pid} || true")
         cutover.wait(timeout=120)
-
-
-def lease_of(testbed: Testbed, host: str) -> object:
-    return testbed.module(host, "mec.relocation.app_info")["apps"]["videoapp"]["lease"]
 
 
 def kill_the_cutover(testbed: Testbed, source: str) -> None:

@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from .conftest import ME_HOST_OF, OTHER_CELL, Testbed
+from .conftest import ME_HOST_OF, OTHER_CELL, Testbed, soon
 
 pytestmark = pytest.mark.testbed
 
@@ -27,9 +26,7 @@ CONTENT = (
 def free_afterwards(testbed: Testbed) -> Iterator[None]:
     """The lease of a handoff that goes no further is waited for, by whoever comes next."""
     yield
-    deadline = time.monotonic() + 60
-    while any(testbed.leases("videoapp")) and time.monotonic() < deadline:
-        time.sleep(1)
+    assert soon(lambda: not any(testbed.leases("videoapp")), within_s=60)
 
 
 @pytest.fixture
