@@ -16,6 +16,8 @@ export PYTHONPATH := $(CURDIR)/apps/ue:$(CURDIR)/benchmarks
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 STATE := $(or $(MEC_STATE),.mec)
 LOGS := $(STATE)/logs
+# Where instances run: docker or kubernetes; once a testbed is up, as it is.
+PLATFORM ?= $(or $(shell cat $(STATE)/platform 2>/dev/null),docker)
 
 REPETITIONS ?= 5
 TRACE ?= benchmarks/traces/commute.csv
@@ -33,8 +35,9 @@ help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-up: images venv ## Bring the testbed up, with the apps in it
+up: platform ## Bring the testbed up, with the apps in it (PLATFORM=docker or kubernetes)
 	@rm -f $(STATE)/up
+	@$(MAKE) images venv $(if $(filter kubernetes,$(PLATFORM)),helm)
 	@ansible-playbook playbooks/testbed.yml
 	@$(RUNNING) >$(STATE)/up
 
@@ -65,6 +68,7 @@ down: ## Take the testbed down; images, keys and results stay
 	@if networks=$$(testbed/engine docker network ls --quiet --filter label=mec.relocation.testbed); \
 	    [ -n "$$networks" ]; then $(MAKE) teardown; fi
 	@testbed/engine stop
+	@rm -f $(STATE)/platform
 
 clean: down ## Remove everything that was made here, except results/
 	@testbed/engine remove
@@ -90,13 +94,14 @@ lint: venv-dev ## Check style and types
 	@yamllint --strict .
 	@ansible-lint -q
 
-unit: venv-dev ## Run the unit tests
+unit: venv-dev helm ## Run the unit tests
 	@mkdir -p $(LOGS)
 	@pytest --quiet $(UNIT_TESTS) 2>&1 | tee $(LOGS)/1-unit.log
 	@$(RLAPP)/bin/pytest --quiet apps/rlapp/tests 2>&1 | tee $(LOGS)/1-rlapp.log
 
 # What the targets above are made of.
-.PHONY: packages engine venv venv-dev images machine-image host-image ue-image app-images testbed teardown
+.PHONY: packages engine platform venv venv-dev helm images machine-image host-image ue-image app-images kubernetes-image testbed \
+	teardown
 engine:
 	@testbed/packages
 	@testbed/engine start
@@ -122,10 +127,25 @@ $(RLAPP)/.development: apps/rlapp/requirements.txt apps/rlapp/requirements-dev.t
 	    --requirement apps/rlapp/requirements-dev.txt
 	@touch $@
 
-images: host-image ue-image app-images
+# A testbed of another platform goes first.
+platform: venv
+	@case $(PLATFORM) in docker|kubernetes) ;; \
+	    *) echo "PLATFORM=$(PLATFORM): it is docker or kubernetes" >&2; exit 1;; esac
+	@mkdir -p $(STATE); \
+	if [ -s $(STATE)/up ] && [ "$$(cat $(STATE)/platform)" != $(PLATFORM) ]; then \
+	    echo "testbed: from $$(cat $(STATE)/platform) to $(PLATFORM)"; rm -f $(STATE)/up; $(MAKE) teardown; fi; \
+	echo $(PLATFORM) >$(STATE)/platform
+
+# Helm, where it is needed and none is installed.
+helm: $(VENV)/bin/helm
+$(VENV)/bin/helm: testbed/helm testbed/helm.txt $(VENV)/.runtime
+	@command -v helm >/dev/null && ln -sf "$$(command -v helm)" $@ || { echo "helm: installing"; \
+	    $(VENV)/bin/python testbed/helm $@; }
+
+images: host-image ue-image app-images $(if $(filter kubernetes,$(PLATFORM)),kubernetes-image)
 machine-image: engine
 	@testbed/image machine >/dev/null
-host-image ue-image: %-image: machine-image
+host-image ue-image kubernetes-image: %-image: machine-image
 	@testbed/image $* >/dev/null
 app-images: machine-image venv
 	@ansible-inventory --host localhost | testbed/image apps >/dev/null
@@ -134,7 +154,7 @@ app-images: machine-image venv
 RUNNING := testbed/engine docker ps --quiet --filter label=mec.relocation.testbed | sort
 SOURCES := requirements.txt testbed inventories playbooks roles collections apps
 testbed:
-	@if [ -s $(STATE)/up ] && $(RUNNING) | cmp --silent - $(STATE)/up && \
+	@if [ -s $(STATE)/up ] && [ "$$(cat $(STATE)/platform)" = $(PLATFORM) ] && $(RUNNING) | cmp --silent - $(STATE)/up && \
 	    [ -z "$$(find $(SOURCES) -newer $(STATE)/up -type f -not -name '*.pyc' -print -quit)" ]; \
 	then echo "testbed: up, and nothing has changed since"; else $(MAKE) up; fi
 

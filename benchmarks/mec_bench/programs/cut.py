@@ -58,7 +58,7 @@ def main() -> None:
     app, pid, target, since_ns = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     me_host = MeHost(HostConfig.load())
     root = me_host.config.pv_root / app
-    freezer = Freezer(pid)
+    freezer = Freezer.of_process(pid)
     with Channel(me_host.config, target) as channel:
         gateways: list[Host] = [channel, LocalHost(me_host)]
         together(gateways, "check_gateway", app=app, me_hosts=[target])

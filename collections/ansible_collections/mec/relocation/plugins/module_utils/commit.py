@@ -330,7 +330,7 @@ class EngineCommit:
         return made
 
     def commit(self) -> Commit:
-        made = self._store.commit(self._instance.name)
+        made = self._store.commit(self._instance.container)
         try:
             return self._named(made)
         finally:

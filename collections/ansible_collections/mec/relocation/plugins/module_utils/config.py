@@ -41,6 +41,14 @@ class Ssh:
 
 
 @dataclass(frozen=True)
+class ClusterAccess:
+    """How this host reaches the API of its cluster, and the namespace of the apps there."""
+
+    kubeconfig: Path
+    namespace: str
+
+
+@dataclass(frozen=True)
 class HostConfig:
     """The contents of ``host.json``, written by the role ``me_host``."""
 
@@ -53,6 +61,7 @@ class HostConfig:
     repository: Repository
     peers: dict[str, str]
     ssh: Ssh
+    cluster: ClusterAccess | None = None
 
     @classmethod
     def load(cls, path: Path = PATH) -> HostConfig:
@@ -79,6 +88,7 @@ class HostConfig:
         """Build the configuration from the parsed file."""
         repository = data["repository"]
         ssh = data["ssh"]
+        cluster = data.get("cluster")
         return cls(
             name=data["name"],
             platform=data["platform"],
@@ -98,6 +108,8 @@ class HostConfig:
                 rsync_key=Path(ssh["rsync_key"]),
                 known_hosts=Path(ssh["known_hosts"]),
             ),
+            cluster=cluster
+            and ClusterAccess(Path(cluster["kubeconfig"]), namespace=cluster["namespace"]),
         )
 
     def peer_address(self, name: str) -> str:

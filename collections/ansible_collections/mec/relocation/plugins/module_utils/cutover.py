@@ -80,8 +80,7 @@ class Cutover:
             self._prepare()
         except RelocationError as error:
             self.transfer.give_up()
-            self._back_to_serving()
-            self.record.error = str(error)
+            self._aborted(error)
             return
         # Forked now, because what undoes a cutover has to be at hand without asking an engine.
         with _signals_ignored(), Guardian(self._undo_after_death) as guardian:
@@ -102,8 +101,7 @@ class Cutover:
             # Made ahead: whatever happens from here on, nothing restarts the source by itself, and
             # the note tells after a crash what was under way.
             self.source.platform.make_ready(name)
-            self.source.platform.set_restarts(name, False)
-            self.source.note_relocating(name, self.handoff, self.target.name)
+            self.source.fence(name, self.handoff, self.target.name)
 
     # -- the critical section ---------------------------------------------------------------
 
@@ -169,7 +167,7 @@ class Cutover:
         for step in (
             lambda: self._take("settle", app=name, handoff=self.handoff),
             lambda: together(self.gateways, "persist"),
-            lambda: self.source.kill(name),
+            lambda: self.source.remove(name),
         ):
             try:
                 step()
@@ -182,9 +180,7 @@ class Cutover:
 
     def _abort(self, error: RelocationError) -> None:
         self._undo()
-        self._back_to_serving()
-        self.record.service_serves()
-        self.record.error = str(error)
+        self._aborted(error)
         self.transfer.give_up()
 
     def _undo(self) -> None:
@@ -197,12 +193,18 @@ class Cutover:
         self._undo()
         MeHost(self.source.config).settle(self.app.name, self.handoff)
 
-    def _back_to_serving(self) -> None:
+    def _aborted(self, error: RelocationError) -> None:
+        """The source serves again; let everybody know."""
         for gateway in self.gateways:
             if gateway.name != self.source.config.name:
                 with contextlib.suppress(RelocationError):
                     gateway.begin("release", app=self.app.name).result()
-        self.source.settle(self.app.name, self.handoff)
+        self.record.service_serves()
+        self.record.error = str(error)
+        try:
+            self.source.settle(self.app.name, self.handoff)
+        except RelocationError as another:
+            self.record.error += f" It serves, but is not restarted by itself: {another}"
 
     def _target_is_dead(self, error: RelocationError) -> bool:
         """Kill the target's instance and have it confirmed, over a new channel where need be."""

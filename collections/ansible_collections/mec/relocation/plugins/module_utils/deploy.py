@@ -123,7 +123,7 @@ class Deployment:
         if platform.find(name) is None:
             return []
         if not self.check:
-            self.me_host.kill(name)
+            self.me_host.remove(name)
         return ["instance"]
 
     def discard(self, name: str) -> list[str]:
@@ -132,7 +132,7 @@ class Deployment:
         if kept.instance().get("state") != "prepared":
             return []
         if not self.check:
-            self.me_host.kill(name)
+            self.me_host.remove(name)
             shutil.rmtree(self.me_host.config.pv_root / name, ignore_errors=True)
         return ["preparation"]
 

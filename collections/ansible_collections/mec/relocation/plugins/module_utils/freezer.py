@@ -23,23 +23,44 @@ _PAUSE_S = 0.0001
 
 
 class Freezer:
-    """Freezes, thaws and kills all processes of the cgroup that a process lives in."""
+    """Freezes, thaws and kills all processes of a cgroup and of those below it.
 
-    def __init__(self, pid: int, root: Path = ROOT) -> None:
+    Args:
+        folder: the cgroup, in the hierarchy of the freezer (v1) or the only one (v2).
+    """
+
+    def __init__(self, folder: Path, root: Path = ROOT) -> None:
+        self.folder = folder
+        self._v1 = (root / "freezer") in folder.parents
+
+    @classmethod
+    def of_process(cls, pid: int, root: Path = ROOT) -> Freezer:
+        """The cgroup that a process lives in."""
         paths = {}
         for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
             _number, controllers, path = line.split(":", 2)
             paths.update(dict.fromkeys(controllers.split(","), path.lstrip("/")))
-        self._v1 = "freezer" in paths
-        if self._v1:
-            self.folder = root / "freezer" / paths["freezer"]
-        else:
-            unified = root / "unified"
-            self.folder = (unified if unified.is_dir() else root) / paths[""]
-        if self.folder.resolve() in (root, root / "freezer", root / "unified"):
+        hierarchy = _hierarchy(root)
+        folder = hierarchy / paths["freezer" if "freezer" in paths else ""]
+        if folder.resolve() == hierarchy:
             raise RelocationError(
                 f"Process {pid} lives in no cgroup of its own, so it cannot be frozen alone."
             )
+        return cls(folder, root)
+
+    @classmethod
+    def of_pod(cls, uid: str, root: Path = ROOT) -> Freezer | None:
+        """The cgroup of a pod on this node, with all of its containers, if it is there.
+
+        The kubelet names it by the pod's uid, and lays it below those of its quality of service.
+        """
+        names = (f"pod{uid}", f"-pod{uid.replace('-', '_')}.slice")
+        for folder, folders, _files in os.walk(_hierarchy(root)):
+            for name in folders:
+                if name.endswith(names):
+                    return cls(Path(folder, name), root)
+            folders[:] = [name for name in folders if not name.endswith((".scope", ".service"))]
+        return None
 
     @property
     def frozen(self) -> bool:
@@ -109,3 +130,10 @@ class Freezer:
             return (self.folder / name).read_text().strip()
         except FileNotFoundError:
             raise RelocationError("The instance ended while it was being frozen.") from None
+
+
+def _hierarchy(root: Path) -> Path:
+    """Where cgroups are that can be frozen."""
+    if (root / "freezer").is_dir():
+        return root / "freezer"
+    return root / "unified" if (root / "unified").is_dir() else root

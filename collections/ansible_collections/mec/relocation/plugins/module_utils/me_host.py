@@ -83,6 +83,7 @@ class MeHost:
         self._prepared: dict[str, tuple[App, Instance]] = {}
         self._writing: dict[str, Future[None]] = {}
         self._activated_ns: dict[str, int] = {}
+        self._activated: dict[str, str] = {}
         self.gateway = Gateway(
             config.gateway_socket, config.state_dir / "gateway" / "locations.map"
         )
@@ -253,7 +254,7 @@ class MeHost:
 
     def discard(self, app: str, image: str | None) -> None:
         """Remove the app's prepared instance, and an image that came for it alone."""
-        self.kill(app)
+        self.remove(app)
         if image is not None:
             from .image import ImageStore, local_name
             from .registry import ImageReference
@@ -279,18 +280,46 @@ class MeHost:
                 self._health(declared, instance).wait_until_ready(deadline)
         self._ask_to_serve(declared, instance, deadline)
         self._wait_until_durable(app)
+        self._activated[app] = instance.name
         return describe(instance)
 
     def settle(self, app: str, handoff: str) -> None:
         """Note that the app serves here, and let the platform restart it from now on."""
-        instance = self._instance(app)
-        self._state(app).note("serving", handoff=handoff, name=instance.name, time=time.time())
-        self.platform.set_restarts(app, True)
+        kept = self._state(app)
+        # Known without asking the platform, which may be what has failed.
+        name = self._activated.get(app) or kept.instance().get("name") or self._instance(app).name
+        with kept.changing():
+            kept.note("serving", handoff=handoff, name=name, time=time.time())
+            self.platform.set_restarts(app, True)
 
-    def note_relocating(self, app: str, handoff: str, target: str) -> None:
-        """Note, before the cutover, that this host must not serve again by itself."""
-        name = self._instance(app).name
-        self._state(app).note("relocating", handoff=handoff, name=name, target=target)
+    def fence(self, app: str, handoff: str, target: str) -> None:
+        """Before the cutover: note that this host must not serve again by itself, and see to it."""
+        kept = self._state(app)
+        name = kept.instance().get("name") or self._instance(app).name
+        with kept.changing():
+            kept.note("relocating", handoff=handoff, name=name, target=target)
+            self.platform.set_restarts(app, False)
+
+    def keep_serving(self, app: str, timeout_s: float) -> bool:
+        """Let an app that serves here by its note go on; tells whether it had to be activated.
+
+        Raises:
+            RelocationError: the platform does not answer, or the app did not serve within
+                ``timeout_s``.
+        """
+        kept = self._state(app)
+        with kept.changing():
+            if kept.instance().get("state") != "serving":
+                return False
+            self.platform.set_restarts(app, True)
+        declared, instance = kept.declaration(), self.platform.find(app)
+        waits = declared.start == "standby" and instance is not None and instance.running
+        if instance is None or not waits or self.serves(declared, instance):
+            return False
+        deadline = time.monotonic() + timeout_s
+        self._health(declared, instance).wait_until_ready(deadline)
+        self._ask_to_serve(declared, instance, deadline)
+        return True
 
     def healthy(self, app: str) -> bool:
         """Whether the instance answers its health path with 200."""
@@ -301,10 +330,31 @@ class MeHost:
         """Like ``healthy``, for an instance that has been looked up."""
         return instance.running and self._health(app, instance).serves()
 
-    def kill(self, app: str) -> None:
-        """End the instance and remove it; the answer confirms that it is dead."""
-        self.platform.remove(app)
-        self._state(app).forget_instance()
+    def kill(self, app: str) -> str | None:
+        """End the instance and remove it; the answer confirms that it is dead.
+
+        Returns:
+            What could not be removed of it, and why.
+        """
+        kept = self._state(app)
+        with kept.changing():
+            self.platform.kill(app)
+            kept.forget_instance()
+        try:
+            self.platform.remove(app)
+        except RelocationError as error:
+            return str(error)
+        return None
+
+    def remove(self, app: str) -> None:
+        """Like ``kill``.
+
+        Raises:
+            RelocationError: it is dead, but could not be removed.
+        """
+        left = self.kill(app)
+        if left is not None:
+            raise RelocationError(left)
 
     # -- the gateway ------------------------------------------------------------------------
 

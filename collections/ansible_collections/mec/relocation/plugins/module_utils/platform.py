@@ -21,17 +21,20 @@ class Instance:
     """An instance of an app on this host.
 
     Attributes:
+        name: what the platform calls it.
+        container: the id of its container; empty where it has none yet.
+        address: where it is reached from ME hosts; empty as long as it does not run.
         image_id: what it was created from.
         base_image_id: the app's image. Another one than `image_id` after a re-active relocation,
             whose image has the container layer of the source on top.
     """
 
     name: str
+    container: str
     address: str
     image_id: str
     base_image_id: str
     running: bool
-    restarts: bool
 
 
 class Platform(Protocol):
@@ -78,10 +81,14 @@ class Platform(Protocol):
         """Let a frozen instance go on."""
 
     def kill(self, app: str) -> None:
-        """End the instance, frozen or not, without letting it do anything more; confirmed."""
+        """End the instance, frozen or not, without letting it do anything more; confirmed.
+
+        Nothing writes to its PV when this returns, nor will anything that is started without being
+        asked for here.
+        """
 
     def set_restarts(self, app: str, restarts: bool) -> None:
-        """Whether the platform starts the instance again by itself when it ends."""
+        """Whether the platform may start the app here by itself, again or anew."""
 
     def remove(self, app: str) -> None:
         """Remove the instance, killing it first, and an image that is its own; its PV stays."""

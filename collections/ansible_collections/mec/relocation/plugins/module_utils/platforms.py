@@ -9,9 +9,13 @@ from __future__ import annotations
 from .config import HostConfig
 from .docker_platform import DockerPlatform
 from .errors import RelocationError
+from .kubernetes_platform import KubernetesPlatform
 from .platform import Platform
 
-_PLATFORMS = {"docker": DockerPlatform}
+_PLATFORMS: dict[str, type[DockerPlatform] | type[KubernetesPlatform]] = {
+    "docker": DockerPlatform,
+    "kubernetes": KubernetesPlatform,
+}
 
 
 def load(config: HostConfig) -> Platform:

@@ -36,10 +36,10 @@ def serve(listener: socket.socket, entries: Entries) -> None:
     """Make a copy for each who asks, until the library is replaced."""
     # The kernel buries the copies.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    loaded = _stamp()
+    loaded = stamp()
     while True:
         select.select([listener], [], [])
-        if _stamp() != loaded:
+        if stamp() != loaded:
             return
         connection, _ = listener.accept()
         with connection:
@@ -48,7 +48,7 @@ def serve(listener: socket.socket, entries: Entries) -> None:
                 os._exit(_be_asked(connection, entries))
 
 
-def _stamp() -> tuple[int, int] | None:
+def stamp() -> tuple[int, int] | None:
     """Which library is installed; the file is written anew with each."""
     try:
         found = task.DIGESTS.stat()

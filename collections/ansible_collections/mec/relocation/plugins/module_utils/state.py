@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -86,6 +88,14 @@ class AppState:
         write_durably(
             self.folder / "instance.json", json.dumps({"state": state, **details}, indent=1) + "\n"
         )
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Change the note and what it stands for together; whoever else does waits."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(self.folder / "instance.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def forget_instance(self) -> None:
         """Remove the note; the declaration stays."""

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from ansible_collections.mec.relocation.plugins.module_utils import (  # noqa: F401
         agent,
         ask,
+        keeper,
         local_facts,
         rsync_server,
         server,

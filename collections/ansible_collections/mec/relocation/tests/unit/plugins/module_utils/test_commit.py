@@ -36,7 +36,7 @@ MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 APP = App.from_dict(
     {"name": "notes", "image": "notes:1", "port": 80, "secrets": {"PASSWORD": "hidden"}}
 )
-INSTANCE = Instance("notes-1", "172.17.0.2", BASE_ID, BASE_ID, running=True, restarts=True)
+INSTANCE = Instance("notes-1", "notes-1", "172.17.0.2", BASE_ID, BASE_ID, running=True)
 
 
 def digest_of(content: bytes) -> str:

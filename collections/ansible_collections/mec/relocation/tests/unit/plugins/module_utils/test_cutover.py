@@ -138,14 +138,13 @@ def test_the_steps_come_in_their_order() -> None:
     order = [
         "target.prepare",
         "pass",
-        "source.set_restarts",
-        "source.note_relocating",
+        "source.fence",
         "target.hold",
         "source.freeze",
         "last_delta",
         "target.activate",
         "target.forward",
-        "source.kill",
+        "source.remove",
     ]
     assert [step for step in run.journal if step in order] == order
     assert record["downtime_s"] > 0
@@ -182,13 +181,21 @@ def test_a_failure_ends_with_the_source_serving(failing: dict[str, Exception]) -
     assert record["outcome"] == "aborted"
     assert str(next(iter(failing.values()))) in record["error"]
     assert "target.forward" not in run.journal
-    assert "source.kill" not in run.journal
+    assert "source.remove" not in run.journal
     assert [step for step in run.journal if step.startswith("source.")][-1] == "source.settle"
     if "source.freeze" in run.journal:
         assert run.position("source.thaw") > run.position("source.freeze")
     if "target.hold" in run.journal:
         assert "source.release" in run.journal
         assert "target.release" in run.journal
+
+
+def test_a_source_that_cannot_be_settled_serves_all_the_same() -> None:
+    run = Run(target_activate=RelocationError("no"), source_settle=RelocationError("API down"))
+    record = run.run()
+    assert record["outcome"] == "aborted"
+    assert "source.thaw" in run.journal
+    assert "not restarted by itself: API down" in record["error"]
 
 
 def test_the_source_is_thawed_only_when_the_target_is_dead() -> None:
@@ -225,7 +232,7 @@ def test_after_the_activation_there_is_no_way_back() -> None:
     assert record["outcome"] == "completed"
     assert "gateway down" in record["error"]
     assert "source.thaw" not in run.journal
-    assert "source.kill" in run.journal
+    assert "source.remove" in run.journal
 
 
 class Committing:
@@ -336,4 +343,4 @@ def test_a_failure_leaves_the_source_serving_and_nothing_at_the_target(
     assert str(next(iter(failing.values()))) in record["error"]
     assert "target.discard" in run.journal
     assert "source.settle" in run.journal
-    assert "source.kill" not in run.journal
+    assert "source.remove" not in run.journal

@@ -48,7 +48,7 @@ def health(statuses: dict[str, list[int]]) -> Iterator[Health]:
         thread.start()
         declared = {"name": "notes", "image": "notes:1", "port": server.server_port}
         app = App.from_dict({**declared, "health": "/healthz"})
-        instance = Instance("n", "127.0.0.1", "sha256:1", "sha256:1", running=True, restarts=False)
+        instance = Instance("n", "n", "127.0.0.1", "sha256:1", "sha256:1", running=True)
         yield Health(app, instance, "notes-1 on worker1")
         server.shutdown()
         thread.join()

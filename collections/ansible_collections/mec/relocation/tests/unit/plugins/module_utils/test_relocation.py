@@ -26,7 +26,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.state import AppSta
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 
 APP = App.from_dict({"name": "notes", "image": "notes:1", "port": 80, "volume": "/data"})
-INSTANCE = Instance("notes-1", "172.17.0.2", "sha256:1", "sha256:1", running=True, restarts=False)
+INSTANCE = Instance("notes-1", "notes-1", "172.17.0.2", "sha256:1", "sha256:1", running=True)
 
 
 class Here(MeHost):
