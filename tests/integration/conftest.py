@@ -42,6 +42,20 @@ class Testbed:
     __test__ = False
     state: Path
 
+    @property
+    def platform(self) -> str:
+        """Where instances run: docker or kubernetes."""
+        kept = self.state / "platform"
+        return kept.read_text().strip() if kept.exists() else "docker"
+
+    def instance(self, app: str) -> str:
+        """A command that prints the container of an app's instance, on the ME host it runs on."""
+        chosen = {
+            "docker": f"label=relocation.mec.app={app}",
+            "kubernetes": f"name=k8s_app_{app}-",
+        }
+        return f"docker ps --quiet --no-trunc --filter {chosen[self.platform]}"
+
     def playbook(self, name: str, *arguments: str) -> str:
         """Run a playbook of the project; a failure shows its output."""
         return self._run(["ansible-playbook", f"playbooks/{name}.yml", *arguments])

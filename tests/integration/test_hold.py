@@ -26,7 +26,6 @@ pytestmark = pytest.mark.testbed
 FOLDER = Path(__file__).with_name("ledger")
 HOST = "ledger.mec.test"
 CLIENT = "/run/ledger-client.py"
-INSTANCE = "docker ps --quiet --filter label=relocation.mec.app=ledger"
 DRAIN_S = 0.2
 # What ends with the instance ends within this. The time-outs of the gateway are longer.
 PROMPT_S = 10
@@ -227,7 +226,7 @@ def test_after_an_abort_requests_go_on(testbed: Testbed, ledger: Ledger) -> None
     with ledger.relocating(drain_s=5, hold_s=30, activate_s=1) as record:
         assert soon(ledger.is_held)
         with ledger.post("held-in-vain") as curl:
-            testbed.on(ledger.target, f"docker pause $({INSTANCE})")
+            testbed.on(ledger.target, f"docker pause $({testbed.instance('ledger')})")
             assert curl.communicate()[0].split()[0] == "200"
     assert record["outcome"] == "aborted"
     uploaded = client.end()["chunked_upload"]

@@ -29,8 +29,6 @@ tls.sendall(b"POST /api/session HTTP/1.1\\r\\nHost: videoapp.mec.test\\r\\n"
 print("sent", flush=True)
 time.sleep(25)
 """
-INSTANCE = "docker ps --quiet --no-trunc --filter label=relocation.mec.app=videoapp"
-FREEZER = f'cat $(find /sys/fs/cgroup/freezer -path "*/docker-$({INSTANCE}).scope/freezer.state")'
 # The cutover is the process on the source that holds a channel to the target's agent.
 CUTOVER = "ps -o ppid= -p $(pgrep -o -f 'IdentityFile=/etc/mec-relocation/agent_key.* agent$')"
 
@@ -43,6 +41,17 @@ def source(testbed: Testbed) -> str:
 @pytest.fixture
 def target(source: str) -> str:
     return next(host for host in ME_HOST_OF.values() if host != source)
+
+
+def freezer(testbed: Testbed, host: str) -> str:
+    """The state of the instance's cgroup."""
+    scope = f"*/docker-$({testbed.instance('videoapp')}).scope/freezer.state"
+    return testbed.on(host, f'cat $(find /sys/fs/cgroup/freezer -path "{scope}")').strip()
+
+
+def pause(testbed: Testbed, host: str) -> None:
+    """Let the instance stand still, behind the back of the platform."""
+    testbed.on(host, f"docker pause $({testbed.instance('videoapp')})")
 
 
 def serves(testbed: Testbed) -> bool:
@@ -105,7 +114,7 @@ def test_a_cutover_that_dies_before_the_freeze_leaves_the_source_serving(
     with draining(testbed, source, target):
         kill_the_cutover(testbed, source)
         assert soon(lambda: serves(testbed))
-        assert testbed.on(source, FREEZER).strip() == "THAWED"
+        assert freezer(testbed, source) == "THAWED"
     assert testbed.where("videoapp") == {source: "serving", target: "prepared"}
 
 
@@ -123,7 +132,7 @@ def test_a_target_that_does_not_serve_in_time_is_given_up(
     testbed: Testbed, source: str, target: str
 ) -> None:
     with draining(testbed, source, target, activate_s=3):
-        testbed.on(target, f"docker pause $({INSTANCE})")
+        pause(testbed, target)
     assert serves(testbed)
     assert testbed.where("videoapp") == {source: "serving", target: "absent"}
     record = testbed.module(source, "mec.relocation.app_info")["apps"]["videoapp"][
@@ -137,15 +146,15 @@ def test_when_nobody_knows_who_serves_nobody_does_until_it_is_settled(
     testbed: Testbed, source: str, target: str
 ) -> None:
     with draining(testbed, source, target, activate_s=60):
-        testbed.on(target, f"docker pause $({INSTANCE})")
+        pause(testbed, target)
         cell = testbed.cell("ue1")
         # The request under way ends, and the cutover goes on to the activation.
         testbed.on("ue1", "pkill -f /run/slow.py")
-        assert soon(lambda: testbed.on(source, FREEZER).strip() == "FROZEN")
+        assert soon(lambda: freezer(testbed, source) == "FROZEN")
         time.sleep(1)
         kill_the_cutover(testbed, source)
     assert not serves(testbed)
-    assert testbed.on(source, FREEZER).strip() == "FROZEN"
+    assert freezer(testbed, source) == "FROZEN"
     other = OTHER_CELL[cell]
     said = testbed.refused("handoff", "-e", "ue=ue1", "-e", f"target_cell={other}")
     assert "is being relocated" in said or "playbooks/settle.yml -e app=videoapp" in said

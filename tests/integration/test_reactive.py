@@ -24,7 +24,6 @@ IMAGE = "repository.mec.test:5000/videoapp:1.0"
 STATUS = "curl --silent --output /dev/null --write-out '%{http_code}'"
 # Written where no volume is: it lives in the container layer alone.
 IN_THE_LAYER = "/tmp/videoapp/kept"  # noqa: S108 - in the instance, not here
-INSTANCE = "docker ps --quiet --filter label=relocation.mec.app={}"
 SIGN_IN = (
     "curl --silent --fail --cookie-jar /run/cookies --json @- https://videoapp.mec.test/api/session"
 )
@@ -56,7 +55,7 @@ def serving(testbed: Testbed) -> tuple[str, dict[str, Any]]:
 
 
 def inside(testbed: Testbed, host: str, command: str, app: str = "videoapp") -> str:
-    return testbed.on(host, f"docker exec $({INSTANCE.format(app)}) {command}")
+    return testbed.on(host, f"docker exec $({testbed.instance(app)}) {command}")
 
 
 def surprise(testbed: Testbed, *arguments: str) -> dict[str, Any]:
@@ -265,7 +264,7 @@ def test_trouble_with_the_repository_leaves_the_source_serving(
     assert testbed.where("videoapp") == {source: "serving", target: "absent"}
     assert testbed.on("ue1", f"{STATUS} https://videoapp.mec.test/healthz") == "200"
     assert testbed.on(target, "docker images --all --quiet --no-trunc | sort") == images
-    assert testbed.on(target, f"{INSTANCE.format('videoapp')} --all") == ""
+    assert testbed.on(target, f"{testbed.instance('videoapp')} --all") == ""
     assert inside(testbed, source, f"ls {IN_THE_LAYER}")
     inside(testbed, source, f"rm {IN_THE_LAYER}")
 

@@ -118,5 +118,5 @@ class DockerEngine:
         with errors(f"Cannot fill the volume of {app!r}"):
             # The engine does it for a container that is made with the volume; it need not run.
             self.client.containers.create(
-                image_id, volumes={volume: {"bind": path, "mode": "rw"}}
+                image_id, network_mode="none", volumes={volume: {"bind": path, "mode": "rw"}}
             ).remove()

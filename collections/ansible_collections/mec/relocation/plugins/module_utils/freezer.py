@@ -93,12 +93,16 @@ class Freezer:
         space, so nothing is written in between.
         """
         self._set(frozen=True)
-        for pid in self.pids():
+        doomed = set(self.pids())
+        for pid in doomed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._set(frozen=False)
+        # Somebody may have frozen a part of it: what stands still does not die.
+        for folder, _folders, _files in os.walk(self.folder):
+            self._set(frozen=False, folder=Path(folder))
         deadline = time.monotonic() + timeout_s
-        while self.pids():
+        # Others may be started in the same cgroup, by a kubelet in a pod for example.
+        while doomed.intersection(self.pids()):
             if time.monotonic() > deadline:
                 raise RelocationError(f"The instance did not die within {timeout_s} s.")
             time.sleep(0.001)
@@ -113,14 +117,14 @@ class Freezer:
                     found += map(int, Path(folder, "cgroup.procs").read_text().split())
         return found
 
-    def _set(self, *, frozen: bool) -> None:
+    def _set(self, *, frozen: bool, folder: Path | None = None) -> None:
         name, value = (
             ("freezer.state", "FROZEN" if frozen else "THAWED")
             if self._v1
             else ("cgroup.freeze", "1" if frozen else "0")
         )
         try:
-            (self.folder / name).write_text(value)
+            ((folder or self.folder) / name).write_text(value)
         except FileNotFoundError:
             if frozen:
                 raise RelocationError("The instance has ended: nothing to freeze.") from None
