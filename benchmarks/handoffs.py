@@ -60,8 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--video", default="aurora")
+    parser.add_argument(
+        "--reactive", action="store_true", help="the UE moves, and only then it is heard of"
+    )
+    parser.add_argument("--run", help="add to this run, of another platform perhaps")
     options = parser.parse_args()
-    run = time.strftime("handoffs-%Y%m%d-%H%M%S")
+    run = options.run or time.strftime("handoffs-%Y%m%d-%H%M%S")
+    message = {"ho_status": "in_execution"} if options.reactive else {}
     folder = PROJECT / "results" / run
     ue = find_ue(UE)
     cell = ue.cell()
@@ -69,7 +74,7 @@ def main() -> None:
     with writing(ue, HOST, options.video, viewer):
         for number in range(1, options.count + 1):
             cell = OTHER_CELL[cell]
-            handoff(UE, cell, run=run)
+            handoff(UE, cell, run=run, **message)
             record = json.loads((folder / "relocations.jsonl").read_text().splitlines()[-1])
             print(
                 f"{number:3d}/{options.count}  {record['source']} -> {record['target']}  "
@@ -78,7 +83,7 @@ def main() -> None:
                 f"failed {record['client']['failed']}",
                 flush=True,
             )
-    lines = (folder / "relocations.jsonl").read_text().splitlines()
+    lines = (folder / "relocations.jsonl").read_text().splitlines()[-options.count :]
     result = summary([json.loads(line) for line in lines], viewer)
     (folder / "handoffs.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

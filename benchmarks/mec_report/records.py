@@ -84,6 +84,7 @@ class Relocation:
     time: str
     app: str
     ue: str
+    platform: str
     scenario: str
     source: str
     target: str
@@ -172,6 +173,7 @@ def relocation(line: Line, samples: tuple[Sample, ...] | None) -> Relocation:
         time=line.text("time"),
         app=line.text("app"),
         ue=line.text("ue"),
+        platform=line.text("platform") if line.has("platform") else "docker",
         scenario=line.text("scenario"),
         source=line.text("source"),
         target=line.text("target"),

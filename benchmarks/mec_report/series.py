@@ -62,30 +62,34 @@ def origin(folder: Folder) -> str:
 def series_of(folder: Folder) -> list[Series]:
     """The series of a folder, in the order in which they are reported.
 
-    Relocations that the experiment or the replay does not name are in none. Apps are kept apart.
+    Relocations that the experiment or the replay does not name are in none. Apps are kept apart,
+    and platforms.
     """
     named = _from_experiments(folder) if folder.experiments is not None else _from_records(folder)
     apps = {repetition.relocation.app for _, repetition in named}
-    groups: dict[tuple[str, str], list[Repetition]] = {}
+    platforms = {repetition.relocation.platform for _, repetition in named}
+    groups: dict[tuple[str, str, str], list[Repetition]] = {}
     for name, repetition in named:
-        groups.setdefault((name, repetition.relocation.app), []).append(repetition)
-    found = []
-    for name, app in sorted(groups, key=_rank):
-        repetitions = groups[name, app]
+        found = repetition.relocation
+        groups.setdefault((name, found.app, found.platform), []).append(repetition)
+    result = []
+    for name, app, platform in sorted(groups, key=_rank):
+        repetitions = groups[name, app, platform]
         if repetitions[0].experiment is None:
             repetitions = [
                 dataclasses.replace(repetition, number=number)
                 for number, repetition in enumerate(repetitions, start=1)
             ]
-        title = title_of(name) + (f", {app}" if len(apps) > 1 else "")
-        found.append(
+        apart = [app] if len(apps) > 1 else []
+        apart += [platform] if len(platforms) > 1 else []
+        result.append(
             Series(
-                slug(f"{name}-{app}" if len(apps) > 1 else name),
-                title,
+                slug("-".join([name, *apart])),
+                ", ".join([title_of(name), *apart]),
                 tuple(sorted(repetitions, key=lambda repetition: repetition.number)),
             )
         )
-    return found
+    return result
 
 
 def slug(name: str) -> str:
@@ -98,10 +102,10 @@ def policies_by_handoff(folder: Folder) -> dict[str, str]:
     return {id_: event.policy for event in folder.replay or () for id_ in event.handoffs}
 
 
-def _rank(group: tuple[str, str]) -> tuple[int, str, str]:
-    name, app = group
+def _rank(group: tuple[str, str, str]) -> tuple[int, str, str, str]:
+    name, app, platform = group
     known = list(TITLES)
-    return (known.index(name) if name in known else len(known), name, app)
+    return (known.index(name) if name in known else len(known), name, app, platform)
 
 
 def _from_experiments(folder: Folder) -> list[tuple[str, Repetition]]:

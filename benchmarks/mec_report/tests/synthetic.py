@@ -106,6 +106,7 @@ class Builder:
         probed: bool = True,
         failed: int = 0,
         verified: bool = True,
+        platform: str = "docker",
     ) -> str:
         """Add a relocation, with its samples where it was `probed`; returns its id."""
         id_ = f"20260101T120000-{len(self.relocations):08x}"
@@ -127,6 +128,7 @@ class Builder:
                 "time": "2026-01-01T12:00:00.000+00:00",
                 "app": app,
                 "ue": "ue1",
+                "platform": platform,
                 "scenario": "proactive" if series == "proactive" else "reactive",
                 "source": "worker1",
                 "target": "worker2",

@@ -133,6 +133,21 @@ def test_apps_are_kept_apart(tmp_path):
     assert [each["outcomes"]["count"] for each in found["series"]] == [1, 1]
 
 
+def test_platforms_are_kept_apart(tmp_path):
+    builder = synthetic.Builder(tmp_path)
+    builder.relocate("proactive")
+    builder.relocate("proactive", platform="kubernetes")
+    found = summary(read(builder.write()))
+    assert [each["title"] for each in found["series"]] == [
+        "Pro-active, docker",
+        "Pro-active, kubernetes",
+    ]
+    assert [each["name"] for each in found["series"]] == [
+        "proactive-docker",
+        "proactive-kubernetes",
+    ]
+
+
 def test_a_series_without_a_completed_relocation(tmp_path):
     builder = synthetic.Builder(tmp_path)
     builder.relocate("proactive", outcome="uncertain", probed=False)
