@@ -14,7 +14,8 @@ PROJECT = Path(__file__).resolve().parents[3]
 # The inventory's values are templates: Ansible itself fills them in.
 _QUESTION = """{{ {
     "address": ansible_host, "port": ansible_port | default(22), "user": ansible_user,
-    "key": ansible_ssh_private_key_file, "arguments": ansible_ssh_common_args | default(""),
+    "key": ansible_ssh_private_key_file | default(""),
+    "arguments": ansible_ssh_common_args | default(""),
     "domain": mec_domain, "cells": mec_cells | list, "state": mec_state_dir,
     "browser_port": ue_browser_port | default(9222),
 } }}"""
@@ -78,7 +79,8 @@ def find_ue(name: str) -> Ue:
         )
     known: dict[str, Any] = json.loads(result)["msg"]
     ssh = ["ssh", "-F", "none", "-o", "BatchMode=yes", *shlex.split(known["arguments"])]
-    ssh += ["-i", known["key"], "-p", str(known["port"]), f"{known['user']}@{known['address']}"]
+    ssh += ["-i", known["key"]] if known["key"] else []
+    ssh += ["-p", str(known["port"]), f"{known['user']}@{known['address']}"]
     return Ue(
         name=name,
         ssh=tuple(ssh),
