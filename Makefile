@@ -77,12 +77,16 @@ clean: down ## Remove everything that was made here, except results/
 
 ##@ Check
 .PHONY: test test-fast lint unit
-test: ## Run all checks, on a testbed that is taken down afterwards
+test: ## Run all checks, on a testbed of each platform that is taken down afterwards
 	@mkdir -p $(LOGS); rm -f $(LOGS)/*.log; \
 	trap 'code=$$?; $(MAKE) down; grep -hE "[0-9]+ (passed|failed|error)" $(LOGS)/*.log; exit $$code' EXIT; \
-	$(MAKE) test-fast images; \
-	molecule test --destroy=never 2>&1 | tee $(LOGS)/2-molecule.log; \
-	pytest $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/3-testbed.log
+	$(MAKE) test-fast; \
+	$(MAKE) platform PLATFORM=docker; $(MAKE) images PLATFORM=docker; \
+	molecule test --scenario-name default --destroy=never 2>&1 | tee $(LOGS)/2-docker.log; \
+	pytest -m "not kubernetes" $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/3-docker.log; \
+	$(MAKE) platform PLATFORM=kubernetes; $(MAKE) images PLATFORM=kubernetes; \
+	molecule test --scenario-name kubernetes --destroy=never 2>&1 | tee $(LOGS)/4-kubernetes.log; \
+	pytest -m "kubernetes or both" $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/5-kubernetes.log
 
 test-fast: lint unit ## Run what needs no testbed
 
@@ -132,8 +136,8 @@ platform: venv
 	@case $(PLATFORM) in docker|kubernetes) ;; \
 	    *) echo "PLATFORM=$(PLATFORM): it is docker or kubernetes" >&2; exit 1;; esac
 	@mkdir -p $(STATE); \
-	if [ -s $(STATE)/up ] && [ "$$(cat $(STATE)/platform)" != $(PLATFORM) ]; then \
-	    echo "testbed: from $$(cat $(STATE)/platform) to $(PLATFORM)"; rm -f $(STATE)/up; $(MAKE) teardown; fi; \
+	if [ -s $(STATE)/platform ] && [ "$$(cat $(STATE)/platform)" != $(PLATFORM) ]; then \
+	    echo "testbed: from $$(cat $(STATE)/platform) to $(PLATFORM)"; $(MAKE) down; fi; \
 	echo $(PLATFORM) >$(STATE)/platform
 
 # Helm, where it is needed and none is installed.

@@ -12,7 +12,7 @@ import pytest
 
 from .conftest import CELL_OF, ME_HOST_OF, OTHER_CELL, Testbed, changed
 
-pytestmark = pytest.mark.testbed
+pytestmark = [pytest.mark.testbed, pytest.mark.both]
 
 # What a relocation moves when hardly anything has changed: lists of files, and a small database.
 SMALL_BYTES = 256 * 1024

@@ -16,7 +16,7 @@ import pytest
 
 from .conftest import ME_HOST_OF, OTHER_CELL, PROJECT, Testbed, soon
 
-pytestmark = pytest.mark.testbed
+pytestmark = [pytest.mark.testbed, pytest.mark.both]
 
 # A request that stays under way: its body does not end.
 SLOW_REQUEST = """

@@ -18,7 +18,7 @@ import pytest
 
 from .conftest import CELL_OF, OTHER_CELL
 
-pytestmark = pytest.mark.testbed
+pytestmark = [pytest.mark.testbed, pytest.mark.both]
 
 CLIENT = Path(__file__).resolve().parents[2] / "examples" / "radicale" / "client.py"
 

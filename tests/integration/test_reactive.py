@@ -17,7 +17,7 @@ import pytest
 from .conftest import CELL_OF, ME_HOST_OF, OTHER_CELL, Testbed, changed
 from .test_radicale import writing
 
-pytestmark = pytest.mark.testbed
+pytestmark = [pytest.mark.testbed, pytest.mark.both]
 
 LAYER_BYTES = 3_000_000
 IMAGE = "repository.mec.test:5000/videoapp:1.0"

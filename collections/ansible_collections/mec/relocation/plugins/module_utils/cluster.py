@@ -48,7 +48,6 @@ class Cluster:
         self.namespace = access.namespace
         with _errors("Cannot reach the cluster"):
             self._client = kubernetes_config.new_client_from_config(str(access.kubeconfig))
-            self._client.configuration.retries = 1
             self._dynamic = DynamicClient(self._client, cache_file=_DISCOVERY)
 
     def find(self, kind: str, name: str) -> dict[str, Any] | None:
