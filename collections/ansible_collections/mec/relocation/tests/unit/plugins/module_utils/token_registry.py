@@ -157,6 +157,41 @@ def _port(process: subprocess.Popen[str]) -> int:
 
 
 @contextlib.contextmanager
+def registry(
+    folder: Path, certificate: Path, key: Path, auth: dict[str, dict[str, str]], host: str = ""
+) -> Iterator[str]:
+    """Debian's registry with a login of some kind, as long as the block runs; gives its address.
+
+    `host` is what it believes its own address to be; empty: what its clients call it.
+    """
+    program = shutil.which("docker-registry")
+    assert program, "docker-registry is missing: testbed/packages tests, and .mec/bin on the PATH"
+    config = {
+        "version": 0.1,
+        "log": {"accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
+        "http": {
+            "addr": "127.0.0.1:0",
+            "host": host,
+            "tls": {"certificate": str(certificate), "key": str(key)},
+        },
+        "auth": auth,
+    }
+    (folder / "registry.yml").write_text(json.dumps(config))
+    with subprocess.Popen(
+        [program, "serve", folder / "registry.yml"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield f"127.0.0.1:{_port(process)}"
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
 def token_registry(
     folder: Path,
     *,
@@ -171,10 +206,8 @@ def token_registry(
         realm: where it sends its clients for tokens; another host than its own, as far as TLS and
             HTTP can tell.
         realm_ca: whose certificate is shown there.
-        host: what the registry believes its own address to be; empty: what its clients call it.
+        host: as in `registry`.
     """
-    program = shutil.which("docker-registry")
-    assert program, "docker-registry is missing: testbed/packages tests, and .mec/bin on the PATH"
     ca, key = certificate(folder, "repository")
     at_realm = (ca, key) if realm_ca == "repository" else certificate(folder, realm_ca)
     trusted, signing = certificate(folder, "tokens")
@@ -183,33 +216,11 @@ def token_registry(
     tokens = TokenService(loaded)
     handler = type("BoundHandler", (_Handler,), {"service": tokens})
     with serve(handler, *at_realm) as port:
-        config = {
-            "version": 0.1,
-            "log": {"accesslog": {"disabled": True}},
-            "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
-            "http": {
-                "addr": "127.0.0.1:0",
-                "host": host,
-                "tls": {"certificate": str(ca), "key": str(key)},
-            },
-            "auth": {
-                "token": {
-                    "realm": realm.format(port=port),
-                    "service": SERVICE,
-                    "issuer": ISSUER,
-                    "rootcertbundle": str(trusted),
-                }
-            },
+        auth = {
+            "realm": realm.format(port=port),
+            "service": SERVICE,
+            "issuer": ISSUER,
+            "rootcertbundle": str(trusted),
         }
-        (folder / "registry.yml").write_text(json.dumps(config))
-        with subprocess.Popen(
-            [program, "serve", folder / "registry.yml"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            try:
-                yield TokenRegistry(f"https://127.0.0.1:{_port(process)}", ca, tokens)
-            finally:
-                process.terminate()
+        with registry(folder, ca, key, {"token": auth}, host) as address:
+            yield TokenRegistry(f"https://{address}", ca, tokens)
