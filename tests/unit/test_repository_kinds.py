@@ -57,14 +57,13 @@ GITLAB_RAILS = """#!/usr/bin/env ruby
 require 'json'
 abort unless ARGV == ['runner', '-']
 class Integer; def days = self; def from_now = self; end
-Token = Struct.new(:name, :scopes, :expires_at, keyword_init: true) do
+Token = Struct.new(:name, :scopes, :expires_at, :revoked, keyword_init: true) do
+  def assign_attributes(values) = values.each { |name, value| self[name] = value }
   def set_token(value) = @value = value
   def save! = File.write(ENV.fetch('FAKE_API_TOKEN'), JSON.generate(to_h.merge(value: @value)))
 end
 class Tokens
-  def where(name:) = self
-  def delete_all = nil
-  def build(**attributes) = Token.new(**attributes)
+  def find_or_initialize_by(name:) = Token.new(name: name)
 end
 class User
   def self.find_by!(username:) = username == 'root' ? new : abort
@@ -144,7 +143,9 @@ class GitLab:
             case ["DELETE projects", project, "deploy_tokens", number] if (
                 unquote(project) in self.projects
             ):
-                del self.tokens[int(number)]
+                if self.tokens[int(number)]["revoked"]:
+                    return 404, {"message": "404 Deploy Token Not Found"}
+                self.tokens[int(number)]["revoked"] = True
                 return 204, None
         return 404, {"message": "404 Not Found"}
 
@@ -171,7 +172,9 @@ class GitLab:
         logins = [
             base64.b64encode(f"{token['username']}:{token['token']}".encode()).decode()
             for token in self.tokens.values()
-            if path in self.projects and {"read_registry", "write_registry"} <= set(token["scopes"])
+            if path in self.projects
+            and not token["revoked"]
+            and {"read_registry", "write_registry"} <= set(token["scopes"])
         ]
         return login in {f"Basic {found}" for found in logins}
 
@@ -302,14 +305,27 @@ def role(name: str, tasks: str, **variables: Any) -> dict[str, Any]:
     }
 
 
-def configure(gitlab: GitLab, *options: str, **variables: Any) -> str:
+def configure(
+    gitlab: GitLab, *options: str, tasks: str = "gitlab/configure.yml", **variables: Any
+) -> str:
     url = f"https://localhost:{gitlab.port}"
     return play(
         gitlab.folder,
-        [role("repository", "gitlab/configure.yml")],
+        [role("repository", tasks)],
         *options,
         **{"repository_gitlab_url": url, **variables},
     )
+
+
+def ask(gitlab: GitLab, *options: str, **variables: Any) -> str:
+    """The part of it that uses the API."""
+    return configure(gitlab, *options, tasks="gitlab/project.yml", **variables)
+
+
+def trust(gitlab: GitLab, ca: Path) -> None:
+    """The CA, where that part looks for it."""
+    (gitlab.folder / "gitlab/ssl").mkdir(parents=True)
+    (gitlab.folder / "gitlab/ssl/ca.crt").write_bytes(ca.read_bytes())
 
 
 def changed(output: str) -> int:
@@ -405,33 +421,36 @@ def test_later_runs_make_what_is_missing(made: tuple[GitLab, str]) -> None:
     before = secret(gitlab, "repository_password")
     (gitlab.folder / "state/secrets/repository_password").write_text("lost\n")
     gitlab.settings["signup_enabled"] = True
-    output = configure(gitlab, "--check")
+    output = ask(gitlab, "--check")
     assert changed(output) == 1
     assert "settings, deploy token" in output
     assert not gitlab.written
 
-    assert changed(configure(gitlab)) > 0
+    assert changed(ask(gitlab)) > 0
     assert gitlab.written[0] == "PUT application/settings"
     assert [name.partition(" ")[0] for name in gitlab.written[1:]] == ["DELETE", "POST"]
-    [token] = gitlab.tokens.values()
-    assert secret(gitlab, "repository_password") == token["token"] != before
+    [first, second] = gitlab.tokens.values()
+    assert (first["token"], first["revoked"], second["revoked"]) == (before, True, False)
+    assert secret(gitlab, "repository_password") == second["token"]
 
     # The token for the API is good for a year; what is behind it cannot be asked meanwhile.
     (gitlab.folder / "api_token.json").unlink()
-    output = configure(gitlab, "--check")
+    output = ask(gitlab, "--check")
     assert changed(output) == 1
     assert "token for the API" in output
 
 
 def test_a_password_that_the_hosts_look_up_elsewhere(gitlab: GitLab) -> None:
-    output = configure(gitlab, repository_password="another")  # noqa: S106
+    trust(gitlab, gitlab.folder / "state/pki/repository.crt")
+    output = ask(gitlab, repository_password="another")  # noqa: S106
     assert "Let mec_repository_password be looked up in that file" in output
     assert "failed=1" in output
 
 
 def test_gitlab_of_another_ca_is_told_nothing(gitlab: GitLab) -> None:
     other, _ = certificate(gitlab.folder, "other")
-    output = configure(gitlab, mec_ca_certificate=str(other))
+    trust(gitlab, other)
+    output = ask(gitlab)
     assert "failed=1" in output
     assert not gitlab.api_token
     assert not gitlab.written
