@@ -4,8 +4,10 @@
 
 """A client of the image repository: the part of the OCI distribution API that relocation needs.
 
-Source: OCI Distribution Specification 1.1; RFC 7617 (Basic) and RFC 6750 (Bearer) for the login.
-Every document is checked against the digest that it was asked for by.
+Source: OCI Distribution Specification 1.1; RFC 7617 (Basic) and RFC 6750 (Bearer) for the login,
+with tokens as the Distribution registry and GitLab ask for them ("Token Authentication
+Specification" of the former). The password is sent over TLS only: to the repository, or to the
+token service that it names. Every document is checked against the digest that it was asked for by.
 """
 
 from __future__ import annotations
@@ -230,10 +232,12 @@ class Registry:
         return self._has(image, "manifests", image.reference)
 
     def check_upload(self, image: ImageReference) -> None:
-        """Begin an upload and take it back: raises with the repository's reason for refusing."""
-        began = self._send("POST", f"{self.url}/v2/{image.name}/blobs/uploads/")
-        self._expect(began, 202, image, "to begin an upload")
-        self._send("DELETE", urljoin(began.url, began.headers.get("Location", "")))
+        """Begin an upload and take it back: raises with the repository's reason for refusing.
+
+        A token may be good for pushing and not for deleting. The repository then drops the empty
+        upload by itself, after a week.
+        """
+        self._send("DELETE", self._begin_upload(image))
 
     def push_blob(self, image: ImageReference, digest: str, content: IO[bytes]) -> int:
         """Make a blob present under the image's name; returns the bytes that were sent.
@@ -243,9 +247,7 @@ class Registry:
         """
         if self._has(image, "blobs", digest):
             return 0
-        began = self._send("POST", f"{self.url}/v2/{image.name}/blobs/uploads/")
-        self._expect(began, 202, image, "to begin an upload")
-        place = urlsplit(urljoin(began.url, began.headers.get("Location", "")))
+        place = urlsplit(self._begin_upload(image))
         query = "&".join(part for part in (place.query, urlencode({"digest": digest})) if part)
         size_bytes = content.seek(0, io.SEEK_END)
         content.seek(0)
@@ -286,6 +288,19 @@ class Registry:
             raise RelocationError(
                 f"{self.name} does not tell the size of {digest} of {image}."
             ) from error
+
+    def _begin_upload(self, image: ImageReference) -> str:
+        """Where a blob may be put now; the login goes along, so only at the repository itself."""
+        began = self._send("POST", f"{self.url}/v2/{image.name}/blobs/uploads/")
+        self._expect(began, 202, image, "to begin an upload")
+        place = urljoin(began.url, began.headers.get("Location", ""))
+        if _origin(place) != _origin(self.url):
+            raise RelocationError(
+                f"The repository {self.name} wants {image} to be sent to {place!r}, "
+                f"which is not {self.url}.",
+                "The login is not sent there; correct the repository's configuration.",
+            )
+        return place
 
     def _document(
         self, image: ImageReference, kind: str, reference: str
@@ -361,13 +376,33 @@ class Registry:
                 response = self._session.request(
                     method, url, data=body, headers=headers, timeout=_TIMEOUT_S, stream=stream
                 )
-                if attempt == 2 or response.status_code != 401 or self.credentials is None:
-                    return response
-                # A token may be good for reading only, so this may be the second login.
-                self._answer(response, self.credentials)
             except requests.RequestException as error:
+                if attempt == 1 and body is not None and self._renewed():
+                    continue
                 raise self._unreachable(error) from error
+            if attempt == 2 or response.status_code != 401 or self.credentials is None:
+                return response
+            # A token may be good for reading only, so this may be the second login.
+            self._answer(response, self.credentials)
         raise AssertionError
+
+    def _renewed(self) -> bool:
+        """Get a token like the last one, if that is good for nothing any more.
+
+        A repository that refuses the token of an upload closes the connection while the blob is
+        still being sent. Its answer is lost with that, so it is asked for once more.
+        """
+        spent = self._session.auth
+        if self.credentials is None or not isinstance(spent, _Bearer):
+            return False
+        try:
+            response = self._session.get(f"{self.url}/v2/", timeout=_TIMEOUT_S)
+        except requests.RequestException:
+            return False
+        if response.status_code != 401:
+            return False
+        self._session.auth = self._token(self.credentials, spent.challenge)
+        return True
 
     def _expect(
         self, response: requests.Response, status: int, image: ImageReference, what: str
@@ -375,52 +410,60 @@ class Registry:
         if response.status_code == status:
             return
         if response.status_code in (401, 403):
-            raise self._refused(self.credentials)
+            raise self._refused(response)
         raise RelocationError(
             f"The repository {self.name} answered {response.status_code} when asked {what} for "
             f"{image}: {_reasons(response)}.",
-            "Look at the log of docker-registry there, and at its free disk space.",
+            "Look at the repository's log, and at its free disk space.",
         )
 
     def _answer(self, response: requests.Response, credentials: Credentials) -> None:
         """Sign in as the repository's challenge asks."""
-        scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
+        scheme, challenge = _challenge(response)
         response.close()
         if scheme.lower() == "basic":
             self._session.auth = (credentials.username, credentials.password)
         elif scheme.lower() == "bearer":
-            parameters = parse_keqv_list(parse_http_list(rest))
-            self._session.auth = _Bearer(self._token(credentials, parameters))
+            self._session.auth = self._token(credentials, challenge)
         else:
             raise RelocationError(
                 f"The repository {self.name} asks for a login of the kind {scheme or 'none'!r}.",
                 "It must offer Basic or Bearer.",
             )
 
-    def _token(self, credentials: Credentials, challenge: Mapping[str, str]) -> str:
+    def _token(self, credentials: Credentials, challenge: Mapping[str, str]) -> _Bearer:
         realm = challenge.get("realm", "")
-        if urlsplit(realm).scheme != "https":
+        origin = _origin(realm)
+        if origin is None or origin[0] != "https":
             raise RelocationError(
                 f"The repository {self.name} asks to sign in at {realm!r}, which is not https.",
                 "The password is not sent there; correct the repository's configuration.",
             )
-        response = self._session.get(
-            realm,
-            params={key: challenge[key] for key in ("service", "scope") if key in challenge},
-            auth=(credentials.username, credentials.password),
-            timeout=_TIMEOUT_S,
-        )
-        if response.status_code in (401, 403):
-            raise self._refused(credentials)
+        service = f"token service {urlsplit(realm).netloc} of the repository {self.name}"
         try:
-            response.raise_for_status()
-            answer = response.json()
-            return str(answer.get("token") or answer["access_token"])
-        except (ValueError, KeyError, AttributeError) as error:
+            response = self._session.get(
+                realm,
+                params={key: challenge[key] for key in ("service", "scope") if key in challenge},
+                auth=(credentials.username, credentials.password),
+                timeout=_TIMEOUT_S,
+                # What it is redirected to was not named by the repository.
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise self._unreachable(error, service) from error
+        if response.status_code in (401, 403):
+            raise self._refused(response)
+        try:
+            answer = response.json() if response.status_code == 200 else {}
+            token = answer.get("token") or answer.get("access_token")
+        except (ValueError, AttributeError):
+            token = None
+        if not token or not isinstance(token, str):
             raise RelocationError(
-                f"{realm} gave no token for the repository {self.name}.",
-                "Look at the log of the repository's token service.",
-            ) from error
+                f"The {service} answered {response.status_code} and gave no token.",
+                "Look at its log.",
+            )
+        return _Bearer(token, challenge)
 
     def _check(
         self, response: requests.Response, image: ImageReference, kind: str, reference: str
@@ -430,7 +473,7 @@ class Registry:
             return
         response.close()
         if status in (401, 403):
-            raise self._refused(self.credentials)
+            raise self._refused(response)
         if status == 404 and kind == "manifests":
             raise RelocationError(
                 f"The repository {self.name} has no image {image}.",
@@ -443,39 +486,79 @@ class Registry:
             )
         raise RelocationError(
             f"The repository {self.name} answered {status} when asked for {image}.",
-            "Look at the log of docker-registry there.",
+            "Look at the repository's log.",
         )
 
-    def _refused(self, credentials: Credentials | None) -> RelocationError:
+    def _refused(self, response: requests.Response) -> RelocationError:
+        """Why a login did not help (RFC 6750, 3.1)."""
+        credentials, challenge = self.credentials, _challenge(response)[1]
         who = f"user {credentials.username!r}" if credentials else "a client without login"
+        if credentials and challenge.get("error") == "insufficient_scope":
+            return RelocationError(
+                f"The repository {self.name} does not give {who} {challenge.get('scope')!r}.",
+                "Give this access to the user or to its deploy token, or correct the image's name: "
+                "in GitLab it begins with its project's.",
+            )
+        if credentials and challenge.get("error") == "invalid_token":
+            return RelocationError(
+                f"The repository {self.name} does not accept the token that its token service "
+                f"gave {who}.",
+                "Compare the clocks of the two, and the key and issuer in the repository's "
+                "configuration.",
+            )
         return RelocationError(
             f"The repository {self.name} refuses {who}.",
             "Its password has changed: apply the roles repository and me_host again.",
         )
 
-    def _unreachable(self, error: Exception) -> RelocationError:
+    def _unreachable(self, error: Exception, what: str = "") -> RelocationError:
+        what = what or f"repository {self.name}"
         cause = error.args[0] if error.args else error
         reason = getattr(cause, "reason", cause)
-        if isinstance(error, requests.exceptions.SSLError):
+        if "CERTIFICATE_VERIFY_FAILED" in str(reason):
             return RelocationError(
-                f"The certificate of the repository {self.name} is not trusted: {reason}.",
+                f"The certificate of the {what} is not trusted: {reason}.",
                 "Apply the roles pki, repository and me_host again.",
             )
         return RelocationError(
-            f"The repository {self.name} cannot be reached: {reason}.",
-            "Check that docker-registry runs there and that this host is on the backbone.",
+            f"The {what} cannot be reached: {reason}.",
+            "Check that it runs, and that this host is on the backbone.",
         )
 
 
 class _Bearer:
-    """Puts a token into requests (RFC 6750, 2.1); requests takes it off when it is redirected."""
+    """Puts a token into requests (RFC 6750, 2.1); requests takes it off when it is redirected.
 
-    def __init__(self, token: str) -> None:
+    `challenge` is what the token was the answer to.
+    """
+
+    def __init__(self, token: str, challenge: Mapping[str, str]) -> None:
         self._token = token
+        self.challenge = challenge
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._token}"
         return request
+
+
+def _challenge(response: requests.Response) -> tuple[str, dict[str, str]]:
+    """Kind and parameters of the login that an answer asks for (RFC 7235, 4.1)."""
+    scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
+    try:
+        parameters = parse_keqv_list(parse_http_list(rest))
+    except (ValueError, IndexError):
+        parameters = {}
+    return scheme, {name.lower(): value for name, value in parameters.items()}
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    """What a login is good for: scheme, host and port; None for what is no http address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    return (parts.scheme, parts.hostname, port) if parts.hostname else None
 
 
 def _of_platform(image: ImageReference, index: Mapping[str, Any], platform: str) -> str:

@@ -7,14 +7,10 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import hashlib
 import http.server
 import io
-import ipaddress
 import json
-import ssl
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,10 +25,10 @@ from ansible_collections.mec.relocation.plugins.module_utils.registry import (
     Layer,
     Registry,
 )
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.https import (
+    certificate,
+    serve,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +49,7 @@ class Repository:
     ca: Path = Path()
     scheme: str = "Basic"
     realm: str = ""
+    challenge: str = ""
     documents: dict[str, tuple[bytes, str]] = field(default_factory=dict)
     lies: dict[str, str] = field(default_factory=dict)
     refuses: tuple[int, str] | None = None
@@ -127,10 +124,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         wanted = basic if self.repository.scheme == "Basic" else f"Bearer {TOKEN}"
         if login != wanted:
             realm = self.repository.realm or f"{self.repository.url}/token"
-            challenge = f'realm="{realm}",service="repo",scope="repository:a:pull"'
-            return self.answer(
-                401, headers={"WWW-Authenticate": f"{self.repository.scheme} {challenge}"}
+            challenge = self.repository.challenge or (
+                f'{self.repository.scheme} realm="{realm}",service="repo",scope="repository:a:pull"'
             )
+            return self.answer(401, headers={"WWW-Authenticate": challenge})
         if self.command in ("POST", "PUT"):
             return self.take(url.path, parse_qs(url.query))
         if url.path not in self.repository.documents:
@@ -152,53 +149,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that is its own CA, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / f"{name}.crt", folder / f"{name}.key"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return paths
-
-
 @pytest.fixture
 def repository(tmp_path: Path) -> Iterator[Repository]:
     found = Repository()
     found.ca, key = certificate(tmp_path, "repository")
     handler = type("BoundHandler", (Handler,), {"repository": found})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(found.ca, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    found.url = f"https://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield found
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve(handler, found.ca, key) as port:
+        found.url = f"https://127.0.0.1:{port}"
+        yield found
 
 
 IMAGE = ImageReference("a", tag="1")
@@ -262,6 +220,23 @@ def test_a_login_of_another_kind(repository: Repository) -> None:
     repository.scheme = "Negotiate"
     with pytest.raises(RelocationError, match="Negotiate"):
         repository.registry().manifest(IMAGE)
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        "Bearer",
+        "Bearer realm",
+        "Bearer realm=",
+        'Bearer realm="https://["',
+        "Bearer realm=https://",
+    ],
+)
+def test_a_challenge_that_cannot_be_read(repository: Repository, challenge: str) -> None:
+    repository.challenge = challenge
+    with pytest.raises(RelocationError, match=r"asks to sign in at .*not sent there"):
+        repository.registry().manifest(IMAGE)
+    assert set(repository.logins) == {""}
 
 
 def test_another_ca(
