@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--run", help="add to this run, of another platform perhaps")
     options = parser.parse_args()
     run = options.run or time.strftime("handoffs-%Y%m%d-%H%M%S")
-    message = {"ho_status": "in_execution"} if options.reactive else {}
+    status = "in_execution" if options.reactive else ""
     folder = PROJECT / "results" / run
     ue = find_ue(UE)
     cell = ue.cell()
@@ -74,7 +74,7 @@ def main() -> None:
     with writing(ue, HOST, options.video, viewer):
         for number in range(1, options.count + 1):
             cell = OTHER_CELL[cell]
-            handoff(UE, cell, run=run, **message)
+            handoff(UE, cell, run=run, ho_status=status)
             record = json.loads((folder / "relocations.jsonl").read_text().splitlines()[-1])
             print(
                 f"{number:3d}/{options.count}  {record['source']} -> {record['target']}  "
