@@ -56,6 +56,11 @@ class Testbed:
         }
         return f"docker ps --quiet --no-trunc --filter {chosen[self.platform]}"
 
+    def remains(self, host: str, app: str) -> str:
+        """The containers of an app that are left on an ME host; a kubelet keeps ended ones."""
+        ended = "--all" if self.platform == "docker" else ""
+        return self.on(host, f"{self.instance(app)} {ended}")
+
     def playbook(self, name: str, *arguments: str) -> str:
         """Run a playbook of the project; a failure shows its output."""
         return self._run(["ansible-playbook", f"playbooks/{name}.yml", *arguments])

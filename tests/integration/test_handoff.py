@@ -98,7 +98,7 @@ def test_a_cancelled_handoff_leaves_nothing_at_the_target(testbed: Testbed) -> N
     testbed.handoff(target_cell, "-e", "ho_status=in_preparation")
     testbed.handoff(target_cell, "-e", "ho_status=cancelled")
     assert testbed.where("videoapp") == {ME_HOST_OF[cell]: "serving", target: "absent"}
-    assert testbed.on(target, f"{testbed.instance('videoapp')} --all") == ""
+    assert testbed.remains(target, "videoapp") == ""
     assert "videoapp" not in testbed.on(target, "ls /srv/mec/pv/")
     assert testbed.cell("ue1") == cell
     output = testbed.handoff(target_cell, "-e", "ho_status=cancelled")

@@ -11,6 +11,7 @@ An engine's own pause call takes 25 ms and more; the freezer is what it uses und
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -20,6 +21,8 @@ from .errors import RelocationError
 
 ROOT = Path("/sys/fs/cgroup")
 _PAUSE_S = 0.0001
+# A cgroup that was removed, or is being.
+_GONE = (errno.ENOENT, errno.ENODEV)
 
 
 class Freezer:
@@ -92,7 +95,10 @@ class Freezer:
         A signal that is pending when a process is thawed is delivered before it returns to user
         space, so nothing is written in between.
         """
-        self._set(frozen=True)
+        if not self.folder.is_dir():
+            return
+        with contextlib.suppress(RelocationError):
+            self._set(frozen=True)
         doomed = set(self.pids())
         for pid in doomed:
             with contextlib.suppress(ProcessLookupError):
@@ -125,14 +131,18 @@ class Freezer:
         )
         try:
             ((folder or self.folder) / name).write_text(value)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             if frozen:
                 raise RelocationError("The instance has ended: nothing to freeze.") from None
 
     def _read(self, name: str) -> str:
         try:
             return (self.folder / name).read_text().strip()
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             raise RelocationError("The instance ended while it was being frozen.") from None
 
 
