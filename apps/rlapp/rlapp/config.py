@@ -20,6 +20,8 @@ from pydantic import (
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+# {s} stands for one of several servers below a domain.
+_TILE = r"^https?://(\{s\}\.)?[A-Za-z0-9.:-]+/[^\s;,']*$"
 ConnectionType = Literal[
     "Femto",
     "LTE-femto",
@@ -124,7 +126,7 @@ class Prediction(_Strict):
 class Tiles(_Strict):
     """A source of map tiles. Browsers ask it themselves, and the page's policy allows it alone."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s;,'{}]+/[^\s;,']*$")]
+    url: Annotated[str, StringConstraints(pattern=_TILE)]
     attribution: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     zoom_max: Annotated[int, Field(ge=1, le=24)] = 19
 
