@@ -22,7 +22,9 @@ let notice_timer = null;
 
 /** Do something that the service may refuse, and say so where it does. */
 async function act(button, work) {
-  button.disabled = true;
+  // Not disabled meanwhile: it would lose the keyboard's focus.
+  if (button.getAttribute("aria-busy") === "true") return;
+  button.setAttribute("aria-busy", "true");
   try {
     await work();
     at("problem").hidden = true;
@@ -32,7 +34,7 @@ async function act(button, work) {
     clearTimeout(notice_timer);
     notice_timer = setTimeout(() => { at("problem").hidden = true; }, NOTICE_MS);
   } finally {
-    button.disabled = false;
+    button.removeAttribute("aria-busy");
     mark(...views.keys());
   }
 }

@@ -66,7 +66,9 @@ function line_of(line) {
     element("time", { dateTime: new Date(line.time_s * 1000).toISOString() }, clock(line.time_s)),
     element("span", { className: "level" }, line.level),
     element("span", { className: "words" },
-      line.message && element("span", { className: "message" }, line.message),
-      ...fields_of(line).map(([name, value]) =>
-        element("span", { className: "field" }, element("b", {}, name), shown(value)))));
+      line.message,
+      // Spaces are text, so that a line can be copied as it is read.
+      ...fields_of(line).flatMap(([name, value]) => [
+        " ", element("span", { className: "field" }, element("b", {}, `${name}=`), shown(value)),
+      ])));
 }
