@@ -10,11 +10,11 @@ PYTHON := $(or $(PYTHON),$(shell command -v python3))
 VENV := .venv
 # RLapp's, in which what it runs with is newer than what Debian 12 gives videoapp.
 RLAPP := $(VENV)/rlapp
-# Ansible and what it starts look for each other on the path.
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+STATE := $(or $(MEC_STATE),.mec)
+# Ansible and what it starts look for each other on the path, tests for what testbed/packages unpacked.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):$(abspath $(STATE))/bin
 export PYTHONPATH := $(CURDIR)/apps/ue:$(CURDIR)/benchmarks
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-STATE := $(or $(MEC_STATE),.mec)
 LOGS := $(STATE)/logs
 
 REPETITIONS ?= 5
@@ -91,6 +91,7 @@ lint: venv-dev ## Check style and types
 	@ansible-lint -q
 
 unit: venv-dev ## Run the unit tests
+	@testbed/packages tests
 	@mkdir -p $(LOGS)
 	@pytest --quiet $(UNIT_TESTS) 2>&1 | tee $(LOGS)/1-unit.log
 	@$(RLAPP)/bin/pytest --quiet apps/rlapp/tests 2>&1 | tee $(LOGS)/1-rlapp.log

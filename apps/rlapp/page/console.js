@@ -66,7 +66,7 @@ const log = new LogView(at("log"), at("log-filter"), model);
 const views = new Map([
   [ues, ["location", "handoff", "drive"]],
   [map, ["location", "handoff", "instance", "access_point"]],
-  [handoffs, ["handoff", "phase", "relocation"]],
+  [handoffs, ["handoff", "phase", "relocation", "prediction"]],
   [chart, ["relocation"]],
   [hosts, ["instance", "location", "access_point"]],
   [relocations, ["relocation"]],

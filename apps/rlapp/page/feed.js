@@ -8,7 +8,9 @@ const FIRST_DELAY_MS = 300;
 const MAX_DELAY_MS = 5000;
 // A connection that was asleep may be gone without having told so.
 const STALE_MS = 20_000;
-const TYPES = ["location", "handoff", "phase", "relocation", "instance", "access_point", "log", "drive"];
+const TYPES = [
+  "location", "handoff", "phase", "relocation", "instance", "access_point", "log", "drive", "prediction",
+];
 
 export class Feed {
   /**

@@ -80,6 +80,9 @@ export class Model {
       case "drive":
         this.drives.set(data.ue, data);
         break;
+      case "prediction":
+        this.prediction = data;
+        break;
       case "log":
         this.add_line({ ...data, id });
         break;

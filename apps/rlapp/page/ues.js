@@ -131,7 +131,7 @@ class Card {
     if (wanted) this.trace.value = order.trace;
     const does = told.state === "driving" && wanted ? `drives ${order.trace}` : DRIVE[told.state];
     const pending = told.number !== order.number && here ? (wanted ? "is to drive" : "is to stop") : does;
-    set_text(this.drive_state, here ? `${pending}${told.error ? `: ${told.error}` : ""}` : "does not wait for orders");
+    set_text(this.drive_state, here ? `${pending}${told.error ? `: ${told.error}` : ""}` : "not listening");
   }
 
   send(ho_status) {

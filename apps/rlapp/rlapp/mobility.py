@@ -66,7 +66,10 @@ class Mobility:
             return []
         cell = location.cell or self._nearest_cell(location)
         self._keep(before, self._attached(location, cell))
-        return self._predictor.observe(replace(location, cell=cell))
+        messages = self._predictor.observe(replace(location, cell=cell))
+        if messages:
+            self._events.publish("prediction", **self.prediction())
+        return messages
 
     def move(self, ue: str, cell: str) -> None:
         """A UE was attached to a cell; where it stands has not changed with that."""

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from played import report
 from rlapp.config import Config, ConfigError, read_config
 from rlapp.events import Events
 from rlapp.messages import HandoffMessage, Location
-from rlapp.mobility import Mobility
+from rlapp.mobility import Mobility, Silent
 from rlapp.service import Service, build
 from rlapp.store import Store
 from running import environment, process, write_config
@@ -121,12 +122,16 @@ def test_a_follower_is_woken(tmp_path: Path) -> None:
     assert asyncio.run(follow()) == [1, 2, 3]
 
 
-class AlwaysCell2:
+class AlwaysCell2(Silent):
     """A predictor."""
 
     def observe(self, location: Location) -> list[HandoffMessage]:
         """The UE goes to cell 2."""
         return [HandoffMessage(location.ue, "cell2", "IN_PREPARATION", location.cell)]
+
+    def summary(self) -> dict[str, Any]:
+        """It is always right."""
+        return {"hits": 1}
 
 
 def test_a_prediction_and_late_reports(config: Config, service: Service) -> None:
