@@ -106,6 +106,15 @@ async def _stream_slot(service: Use) -> AsyncIterator[None]:
         service.events.readers -= 1
 
 
+async def _still_known(request: Request, service: Service) -> bool:
+    """Whether who began to follow may go on: sessions end."""
+    try:
+        await known_client(request, service)
+    except Problem:
+        return False
+    return True
+
+
 @public.get("/healthz", include_in_schema=False)
 async def health() -> dict[str, str]:
     """Whether the service serves; that is all a stranger learns."""
@@ -191,6 +200,7 @@ async def state(service: Use) -> dict[str, Any]:
     "/api/events", response_class=EventSourceResponse, dependencies=[Depends(_stream_slot)]
 )
 async def events(
+    request: Request,
     service: Use,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,15}$")] = None,
     after: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
@@ -204,6 +214,8 @@ async def events(
         yield ServerSentEvent(raw_data="{}", event="anew")
         return
     async for event in service.events.follow(number):
+        if not await _still_known(request, service):
+            return
         yield ServerSentEvent(raw_data=event.data, event=event.type, id=str(event.id))
 
 

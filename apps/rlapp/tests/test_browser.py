@@ -348,12 +348,14 @@ def test_what_is_not_kept_any_more_begins_anew(world: World) -> None:
 
 
 def test_a_session_that_has_ended_leads_to_signing_in(world: World) -> None:
-    world.serve()
+    """Whatever happens next ends the page's events."""
+    client = world.serve()
     console = world.console()
     cookies = {cookie["name"]: cookie["value"] for cookie in console.page.context.cookies()}
     assert httpx.delete(f"{world.url}/api/session", cookies=cookies).status_code == 204
-    console.button("Prepare").click()
+    client.post("/api/locations", json=report())
     expect(console.page).to_have_url(f"{world.url}/sign-in")
+    assert "4.60000" not in console.page.content()
 
 
 def test_what_is_refused_is_said(world: World) -> None:
