@@ -15,6 +15,7 @@ import { duration, median } from "./units.js";
 
 const NOTICE_MS = 8000;
 const TICK_MS = 250;
+const DRAW_EVERY_MS = 100;
 
 const at = (id) => document.getElementById(id);
 const model = new Model();
@@ -74,15 +75,20 @@ const views = new Map([
   [{ render: show_figures }, ["location", "handoff", "relocation"]],
 ]);
 
-// However many events come, views are drawn once a frame.
+// However many events come, views are drawn so often at most.
 const dirty = new Set();
+let drawn_ms = 0;
 
 function mark(...changed) {
-  if (dirty.size === 0) requestAnimationFrame(draw);
+  if (dirty.size === 0) {
+    const wait_ms = Math.max(0, drawn_ms + DRAW_EVERY_MS - performance.now());
+    setTimeout(() => requestAnimationFrame(draw), wait_ms);
+  }
   for (const view of changed) dirty.add(view);
 }
 
-function draw() {
+function draw(now_ms) {
+  drawn_ms = now_ms;
   const drawn = [...dirty];
   dirty.clear();
   for (const view of drawn) view.render();
@@ -110,6 +116,7 @@ new Feed({
   state: (state) => {
     model.load(state);
     map.begin();
+    log.anew();
     mark(...views.keys());
   },
   event: (type, data, id) => {

@@ -98,7 +98,8 @@ class Handoff {
     if (records.length > 0) {
       for (const record of records) lines.push(...timelines(record, records.length > 1));
     } else if (phases.length > 0) {
-      lines.push(timeline("so far", phases, 0, Math.max(running_s, end_of(phases))));
+      const whole_s = Math.max(running_s, end_of(phases));
+      lines.push(timeline(active ? "so far" : "what was prepared", phases, 0, whole_s));
     }
     this.lines.replaceChildren(...lines);
   }
@@ -129,7 +130,7 @@ function words_of(handoff, records, model) {
 function step_of(handoff, model) {
   if (handoff.state === "queued") return "Waits for another handoff";
   const since_s = Math.max(0, model.now_s() - handoff.started_s);
-  return `${handoff.phase ?? "Starts"} · ${since_s.toFixed(1)} s`;
+  return `${since_s.toFixed(1)} s · ${handoff.phase ?? "Starts"}`;
 }
 
 function model_phases(handoff, records, model) {

@@ -24,21 +24,27 @@ export class LogView {
     const { elements } = this.form;
     const names = ["", ...Object.keys(this.model.ues), ...this.model.apps];
     set_options(elements.about, names, (name) => name || "all");
-    if (this.list.dataset.model !== String(this.model.ahead_s)) return this.anew();
-    const fresh = this.model.log.filter((line) => line.id > this.last && this.wants(line));
-    this.append(fresh);
+    this.append(this.fresh());
   }
 
+  /** Show the log of a state, or what another filter lets through. */
   anew() {
-    this.list.dataset.model = this.model.ahead_s;
     this.list.replaceChildren();
     this.held = false;
-    this.append(this.model.log.filter((line) => this.wants(line)).slice(-SHOWN));
+    this.last = 0;
+    this.append(this.fresh().slice(-SHOWN));
+  }
+
+  /** What is to be shown and is not yet. */
+  fresh() {
+    const with_places = LEVELS.location >= Number(this.form.elements.level.value);
+    const lines = this.model.log_after(this.last, with_places);
+    this.last = lines.at(-1)?.id ?? this.last;
+    return lines.filter((line) => this.wants(line));
   }
 
   append(lines) {
     this.list.append(...lines.map(line_of));
-    this.last = this.model.log.at(-1)?.id ?? 0;
     while (this.list.childElementCount > SHOWN) this.list.firstElementChild.remove();
     // Whoever reads further up is left there.
     if (!this.held) this.list.scrollTop = this.list.scrollHeight;

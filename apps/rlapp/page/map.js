@@ -8,6 +8,8 @@ import { compass } from "./units.js";
 const HULL_POINTS = 48;
 // A zone is drawn a little wider than its cells.
 const ZONE_MARGIN = 1.06;
+// More UEs than this have only their names beside them.
+const CROWD = 8;
 const EARTH_M = 6_371_008.8;
 const GRID_PIXELS = 70;
 // At the top the name of a zone, at the bottom the legend.
@@ -66,6 +68,7 @@ export class MapView {
     for (const [name, marker] of this.cells) this.update_cell(name, marker);
     for (const [name, label] of this.hosts) this.update_host(name, label);
     for (const [name, location] of model.locations) this.update_ue(name, location);
+    this.container.classList.toggle("crowded", model.locations.size > CROWD);
     this.update_moves();
   }
 

@@ -1,6 +1,8 @@
 // What the page knows: the service's state, and every event since.
 
-const LOG_MAX = 2000;
+// What is kept, for the page may be open for days.
+const LINES_MAX = 2000;
+const HANDOFFS_MAX = 200;
 const TRACK_MAX = 400;
 export const LEVELS = { location: 0, info: 1, warning: 2, error: 3 };
 const ACTIVE = ["queued", "running"];
@@ -19,7 +21,10 @@ export class Model {
     this.instances = new Map();
     this.drives = new Map();
     this.prediction = {};
-    this.log = [];
+    // The log, and apart from it the locations, which are so many that they would push it out.
+    this.lines = [];
+    this.places = [];
+    this.newest = null;
     // The service's clock is ahead of ours by this.
     this.ahead_s = 0;
   }
@@ -27,7 +32,10 @@ export class Model {
   /** Begin with a state of the service. */
   load(state) {
     Object.assign(this, new Model());
-    const { cells, ues, apps, tiles, prediction } = state;
+    const { cells, apps, tiles, prediction } = state;
+    // sim2 comes before sim10.
+    const in_order = ([a], [b]) => a.localeCompare(b, "en", { numeric: true });
+    const ues = Object.fromEntries(Object.entries(state.ues).sort(in_order));
     Object.assign(this, { cells, ues, apps, tiles, prediction });
     this.ahead_s = state.time_s - Date.now() / 1000;
     for (const location of state.locations) this.locations.set(location.ue, location);
@@ -40,9 +48,8 @@ export class Model {
       if (this.locations.has(event.ue)) this.locations.get(event.ue).heard_s = event.time_s;
     }
     this.relocations = state.relocations.map(numbered).reverse();
-    // Locations and lines of the log, in the order in which they came.
-    const lines = [...state.past.location.map((event) => this.line_of(event)), ...state.past.log];
-    this.log = lines.sort((a, b) => a.id - b.id);
+    this.places = state.past.location.map((event) => this.line_of(event));
+    this.lines = state.past.log;
   }
 
   /** Take in an event. */
@@ -52,10 +59,12 @@ export class Model {
         // When RLapp heard of it: the UE's own clock may be another.
         this.locations.set(data.ue, { ...data, heard_s: data.time_s });
         this.add_to_track(data);
-        this.add_line(this.line_of({ ...data, id }));
+        keep(this.places, this.line_of({ ...data, id }), LINES_MAX);
         break;
       case "handoff":
         this.handoffs.set(data.handoff.id, data.handoff);
+        this.newest = null;
+        this.forget_handoffs();
         break;
       case "phase":
         this.add_phase(data);
@@ -84,7 +93,7 @@ export class Model {
         this.prediction = data;
         break;
       case "log":
-        this.add_line({ ...data, id });
+        keep(this.lines, { ...data, id }, LINES_MAX);
         break;
     }
   }
@@ -108,14 +117,22 @@ export class Model {
 
   add_to_track({ ue, lat, lon }) {
     const track = this.tracks.get(ue) ?? [];
-    track.push([lat, lon]);
-    if (track.length > TRACK_MAX) track.shift();
+    keep(track, [lat, lon], TRACK_MAX);
     this.tracks.set(ue, track);
   }
 
-  add_line(line) {
-    this.log.push(line);
-    if (this.log.length > LOG_MAX) this.log.splice(0, this.log.length - LOG_MAX);
+  forget_handoffs() {
+    for (const { id } of this.ended().slice(HANDOFFS_MAX)) {
+      this.handoffs.delete(id);
+      this.phases.delete(id);
+      this.newest = null;
+    }
+  }
+
+  /** Lines after an event, with or without locations, in the order in which they came. */
+  log_after(id, with_places) {
+    const lines = with_places ? [...this.lines, ...this.places] : this.lines;
+    return lines.filter((line) => line.id > id).sort((a, b) => a.id - b.id);
   }
 
   /** The paper's log: time, cell and zone of a UE, and its latitude and longitude. */
@@ -153,7 +170,8 @@ export class Model {
   }
 
   newest_first() {
-    return [...this.handoffs.values()].sort((a, b) => b.id - a.id);
+    this.newest ??= [...this.handoffs.values()].sort((a, b) => b.id - a.id);
+    return this.newest;
   }
 
   active() {
@@ -179,6 +197,11 @@ export class Model {
   records_of(handoff) {
     return this.relocations.filter((record) => record.rlapp_handoff === handoff);
   }
+}
+
+function keep(list, item, most) {
+  list.push(item);
+  if (list.length > most) list.shift();
 }
 
 function numbered(record) {

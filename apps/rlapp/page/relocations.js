@@ -5,15 +5,18 @@ import { element, Keyed } from "./dom.js";
 import { scenario_name } from "./handoffs.js";
 import { duration } from "./units.js";
 
+const SHOWN = 100;
 const MORE = 1000;
 
 export class RelocationsView {
   constructor(body, more, model, act) {
     this.model = model;
     this.more = more;
+    this.shown = SHOWN;
     this.rows = new Keyed(body, (record) => new Row(record));
     more.addEventListener("click", () =>
       act(more, async () => {
+        this.shown = MORE;
         this.model.add_relocations(await ask_signed_in("GET", `/api/relocations?limit=${MORE}`));
       }),
     );
@@ -21,9 +24,10 @@ export class RelocationsView {
 
   render() {
     const { relocations } = this.model;
-    this.rows.show([...relocations].reverse(), (record) => record.number);
-    // Numbers begin at 1 and leave none out.
-    this.more.hidden = relocations.length === 0 || relocations[0].number === 1 || relocations.length >= MORE;
+    const shown = relocations.slice(-this.shown).reverse();
+    this.rows.show(shown, (record) => record.number);
+    // Numbers begin at 1.
+    this.more.hidden = shown.length === 0 || shown.at(-1).number === 1 || this.shown === MORE;
   }
 }
 

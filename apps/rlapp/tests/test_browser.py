@@ -38,7 +38,7 @@ PHASES = (
     "volume sync",
     "Pass over the volume once more",
     "volume delta",
-    "Relocate · ",
+    " s · Relocate",
 )
 UNREACHABLE = "Failed to load resource: net::ERR_"
 
