@@ -13,6 +13,7 @@ from . import log
 from .access import new_link
 from .app import create_app
 from .config import Config, ConfigError, read_config
+from .runner import Runner
 from .service import build
 from .store import Store
 
@@ -20,11 +21,12 @@ from .store import Store
 _GRACE_S = 5
 
 
-def _serve(config: Config, host: str, port: int) -> None:
+def serve(config: Config, host: str, port: int, runner: Runner | None = None) -> None:
+    """Serve until a signal comes; raises ConfigError. `runner`: what runs the playbooks."""
     log.set_up()
 
     async def run() -> None:
-        service = build(config)
+        service = build(config, runner)
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(service),
@@ -52,9 +54,9 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="rlapp", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    serve = verbs.add_parser("serve", help="run the service")
-    serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8090)
+    run = verbs.add_parser("serve", help="run the service")
+    run.add_argument("--host", default="127.0.0.1")
+    run.add_argument("--port", type=int, default=8090)
     verbs.add_parser("link", help="print a link that signs in once, within an hour")
     for verb in verbs.choices.values():
         verb.add_argument("config", type=Path)
@@ -62,7 +64,7 @@ def main() -> None:
     try:
         config = read_config(options.config)
         if options.verb == "serve":
-            _serve(config, options.host, options.port)
+            serve(config, options.host, options.port)
         else:
             _link(config)
     except (ConfigError, ValueError, OSError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from . import metrics
 from .access import SESSION_S, Client, TooManyAttempts
 from .config import Latitude, Longitude, Name
+from .drives import DriveState, Told, UnknownTrace
 from .guard import COOKIE, Known, full_client, json_only, known_client, require_same_origin
 from .handoffs import NotThere, QueueFull
 from .messages import HandoffMessage, HoStatus, Location
@@ -23,6 +26,7 @@ from .service import Service, Use
 
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")]
 Signal = Annotated[float, Field(ge=-300, le=100, allow_inf_nan=False)]
+TraceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Number = Annotated[int, Field(gt=0, lt=2**53)]
 
 
@@ -59,11 +63,32 @@ class HandoffRequest(_Body):
     key: Key | None = None
 
 
+class DriveOrder(_Body):
+    """Which of its traces a UE is to drive, and how; without one it is to stand."""
+
+    trace: TraceName | None = None
+    speed_mps: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = None
+    loop: bool = False
+    reverse: bool = False
+
+
+class DriveReport(_Body):
+    """What a UE tells of its drive, and the traces that it has."""
+
+    state: DriveState
+    number: Annotated[int, Field(ge=0, lt=2**53)]
+    traces: Annotated[list[TraceName], Field(max_length=100)] = []
+    error: Annotated[str, StringConstraints(max_length=500)] | None = None
+
+
 class AccessPointStatus(_Body):
     """Whether an access point can be used."""
 
     status: Annotated[str, StringConstraints(pattern=f"^({'|'.join(OPERATION_STATUS)})$")]
 
+
+# How much of what has happened a page is given to begin with.
+_PAST = {"log": 300, "location": 1000, "phase": 100}
 
 public = APIRouter(dependencies=[Depends(json_only)])
 reports = APIRouter(dependencies=[Depends(json_only), Depends(known_client)])
@@ -79,6 +104,15 @@ async def _stream_slot(service: Use) -> AsyncIterator[None]:
         yield
     finally:
         service.events.readers -= 1
+
+
+async def _still_known(request: Request, service: Service) -> bool:
+    """Whether who began to follow may go on: sessions end."""
+    try:
+        await known_client(request, service)
+    except Problem:
+        return False
+    return True
 
 
 @public.get("/healthz", include_in_schema=False)
@@ -102,14 +136,21 @@ async def sign_in(request: Request, response: Response, body: Password, service:
 
 
 @public.get("/sign-in/{code}", include_in_schema=False)
-async def follow_link(code: str, service: Use) -> Response:
+async def follow_link(request: Request, code: str, service: Use) -> Response:
     """Sign in with a link that works once."""
     session = service.access.follow_link(code)
     if session is None:
+        if service.files is not None and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("/sign-in#used", 303)
         raise Problem(401, "this link was used already, or is too old")
     answer = RedirectResponse("/", 303, {"Referrer-Policy": "no-referrer"})
     _give_session(answer, service, session)
     return answer
+
+
+@private.get("/api/session", status_code=204)
+async def signed_in() -> None:
+    """Whether there is a session, or a token (401)."""
 
 
 @private.delete("/api/session", status_code=204)
@@ -140,6 +181,18 @@ async def state(service: Use) -> dict[str, Any]:
         "locations": [asdict(location) for location in mobility.locations()],
         "instances": service.handoffs.instances(),
         "handoffs": service.handoffs.handoffs(50),
+        "relocations": service.handoffs.relocations(100),
+        "drives": {ue: service.drives.of(ue) for ue in config.ues},
+        "prediction": mobility.prediction(),
+        "past": {
+            kind: [
+                {"id": event.id, **json.loads(event.data)}
+                for event in service.events.last(kind, limit)
+            ]
+            for kind, limit in _PAST.items()
+        },
+        "tiles": config.tiles and config.tiles.model_dump(),
+        "time_s": time.time(),
     }
 
 
@@ -147,6 +200,7 @@ async def state(service: Use) -> dict[str, Any]:
     "/api/events", response_class=EventSourceResponse, dependencies=[Depends(_stream_slot)]
 )
 async def events(
+    request: Request,
     service: Use,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,15}$")] = None,
     after: Annotated[int | None, Query(ge=0, lt=2**53)] = None,
@@ -155,7 +209,13 @@ async def events(
     number = int(last_event_id) if last_event_id else after
     if number is None:
         number = service.events.newest
+    elif service.events.forgotten(number):
+        # Whoever follows begins anew: with the state, and from the number that is in it.
+        yield ServerSentEvent(raw_data="{}", event="anew")
+        return
     async for event in service.events.follow(number):
+        if not await _still_known(request, service):
+            return
         yield ServerSentEvent(raw_data=event.data, event=event.type, id=str(event.id))
 
 
@@ -212,6 +272,39 @@ async def access_point(name: Name, body: AccessPointStatus, service: Use) -> Non
 async def prometheus(service: Use) -> Response:
     """Metrics in the text format of Prometheus."""
     return Response(metrics.render(service), media_type=metrics.CONTENT_TYPE)
+
+
+@private.put("/api/ues/{ue}/order", status_code=202, dependencies=[Depends(json_only)])
+async def order(ue: Name, body: DriveOrder, service: Use) -> dict[str, Any]:
+    """Have a UE drive a trace, or stand."""
+    _require_known(service, ue)
+    try:
+        return asdict(service.drives.order(ue, **body.model_dump()))
+    except UnknownTrace as error:
+        raise Problem(409, f"{ue} has not told of a trace {body.trace}") from error
+
+
+@reports.get("/api/ues/{ue}/order", response_model=None)
+async def next_order(
+    ue: Name,
+    client: Known,
+    service: Use,
+    after: Annotated[int, Query(ge=0, lt=2**53)] = 0,
+    wait_s: Annotated[float, Query(ge=0, le=30)] = 0,
+) -> dict[str, Any] | Response:
+    """The newest order, if it is another than `after`; 204 where none comes within `wait_s`."""
+    _may_report(client, ue)
+    _require_known(service, ue)
+    found = await service.drives.newer(ue, after, wait_s)
+    return Response(status_code=204) if found is None else asdict(found)
+
+
+@reports.post("/api/ues/{ue}/drive", status_code=204)
+async def tell_drive(ue: Name, body: DriveReport, client: Known, service: Use) -> None:
+    """Take what a UE tells of its drive."""
+    _may_report(client, ue)
+    _require_known(service, ue)
+    service.drives.tell(ue, Told(**body.model_dump()))
 
 
 @reports.post("/api/locations")

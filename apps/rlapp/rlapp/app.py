@@ -7,18 +7,10 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
 
-from . import api
+from . import api, page
 from .etsi import amsi, location, rni
 from .problem import answer_with_problems
 from .service import Service
-
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: https:; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def create_app(service: Service) -> FastAPI:
@@ -43,6 +35,8 @@ def create_app(service: Service) -> FastAPI:
         api.public,
         api.reports,
         api.private,
+        page.public,
+        page.private,
         location.routes,
         amsi.routes,
         rni.routes,
@@ -50,12 +44,14 @@ def create_app(service: Service) -> FastAPI:
     ):
         app.include_router(routes)
 
+    fixed = page.security_headers(service.config)
+
     @app.middleware("http")
     async def headers(
         request: Request, answer: Callable[[Request], Awaitable[Response]]
     ) -> Response:
         response = await answer(request)
-        for name, value in _HEADERS.items():
+        for name, value in fixed.items():
             response.headers.setdefault(name, value)
         return response
 

@@ -20,6 +20,8 @@ from pydantic import (
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+# {s} stands for one of several servers below a domain.
+_TILE = r"^https?://(\{s\}\.)?[A-Za-z0-9.:-]+/[^\s;,']*$"
 ConnectionType = Literal[
     "Femto",
     "LTE-femto",
@@ -114,6 +116,33 @@ class Handoffs(_Strict):
         return self.results or self.project / "results"
 
 
+class Prediction(_Strict):
+    """How handoffs are predicted; `rlapp.prediction.Settings` explains it."""
+
+    lead_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    announce_only: bool = False
+
+
+class Tiles(_Strict):
+    """A source of map tiles. Browsers ask it themselves, and the page's policy allows it alone."""
+
+    url: Annotated[str, StringConstraints(pattern=_TILE)]
+    attribution: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    zoom_max: Annotated[int, Field(ge=1, le=24)] = 19
+
+    @model_validator(mode="after")
+    def _names_a_tile(self) -> Self:
+        missing = [part for part in ("{z}", "{x}", "{y}") if part not in self.url]
+        if missing:
+            raise ValueError(f"the url of a tile has {', '.join(missing)} in it, too")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return "/".join(self.url.split("/", 3)[:3])
+
+
 class Callbacks(_Strict):
     """Where notifications may be sent, and how hard that is tried. No network: nowhere."""
 
@@ -137,7 +166,12 @@ class Limits(_Strict):
 
 
 class Config(_Strict):
-    """The whole file."""
+    """The whole file.
+
+    page: the folder that `prepare` has put the page into; left out, there is none.
+    tiles: left out, the map is drawn from cells and paths alone.
+    prediction: null: handoffs come as messages.
+    """
 
     url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")]
     state_dir: Path
@@ -147,6 +181,9 @@ class Config(_Strict):
     ues: dict[Name, Ue] = Field(default_factory=dict)
     apps: dict[Name, App] = Field(default_factory=dict)
     handoffs: Handoffs
+    page: Path | None = None
+    tiles: Tiles | None = None
+    prediction: Prediction | None = Prediction()
     callbacks: Callbacks = Callbacks()
     limits: Limits = Limits()
 

@@ -60,6 +60,19 @@ class Events:
         """The number of the last event; 0 before the first."""
         return self._store.count("SELECT coalesce(max(id), 0) FROM events")
 
+    def forgotten(self, number: int) -> bool:
+        """Whether what came after `number` is not kept any more, or never was."""
+        oldest = self._store.count("SELECT coalesce(min(id), 1) FROM events")
+        return not oldest - 1 <= number <= self.newest
+
+    def last(self, kind: str, limit: int) -> list[Event]:
+        """The newest events of a type, the oldest of them first."""
+        rows = self._store.rows(
+            "SELECT id, type, data FROM events WHERE type = ? ORDER BY id DESC LIMIT ?",
+            (kind, limit),
+        )
+        return [Event(**row) for row in reversed(rows)]
+
     def after(self, number: int) -> list[Event]:
         """The next events after `number`, as far as they are kept."""
         rows = self._store.rows(

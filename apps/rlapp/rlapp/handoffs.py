@@ -103,7 +103,8 @@ class HandoffQueue:
                 self._take_back(message)
             number = self._store.insert(
                 "INSERT INTO handoffs (key, run, ue, source_cell, target_cell, ho_status, apps,"
-                " state, origin, asked_s) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)",
+                " state, origin, asked_s, expected_s)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)",
                 (
                     key,
                     f"rlapp-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}",
@@ -114,10 +115,19 @@ class HandoffQueue:
                     dumps(self._config.apps_of(message.ue)),
                     origin,
                     now_s,
+                    None if message.expected_in_s is None else now_s + message.expected_in_s,
                 ),
             )
             self._listener.announced(message, source_cell)
             self._tell(number)
+            self._log.info(
+                "handoff asked for",
+                handoff=number,
+                ue=message.ue,
+                target_cell=message.target_cell,
+                ho_status=message.ho_status,
+                origin=origin,
+            )
         self._dispatch()
         return self.handoff(number)
 
@@ -148,9 +158,17 @@ class HandoffQueue:
     def relocations(self, limit: int) -> list[dict[str, Any]]:
         """The newest relocation records."""
         rows = self._store.rows(
-            "SELECT handoff, record FROM relocations ORDER BY number DESC LIMIT ?", (limit,)
+            "SELECT number, handoff, record FROM relocations ORDER BY number DESC LIMIT ?",
+            (limit,),
         )
-        return [{**json.loads(row["record"]), "rlapp_handoff": row["handoff"]} for row in rows]
+        return [
+            {
+                **json.loads(row["record"]),
+                "rlapp_handoff": row["handoff"],
+                "rlapp_number": row["number"],
+            }
+            for row in rows
+        ]
 
     def instances(self) -> list[dict[str, Any]]:
         """The instances of all apps, as they were last seen."""
@@ -276,6 +294,8 @@ class HandoffQueue:
                         outcomes[item["app"]] == "completed",
                     )
             self._change(number, state=state, error=error, ended_s=time.time())
+        if state == "completed" and row["ho_status"] == "IN_PREPARATION":
+            self._mobility.prepared(time.time() - row["asked_s"])
         level = self._log.info if state == "completed" else self._log.warning
         level(f"handoff {state}", handoff=number, ue=row["ue"], error=error)
 
@@ -325,18 +345,35 @@ class HandoffQueue:
         elif progress.kind == "moved":
             self._mobility.move(row["ue"], row["target_cell"])
         else:
+            if progress.data.get("move_ue"):
+                self._mobility.moving(row["ue"], row["target_cell"])
             with self._store.transaction():
                 self._change(number, plan=dumps(progress.data))
                 for item in _executed({**row, "plan": progress.data}):
                     self._listener.relocating(_relocation(row["ue"], item, []))
 
     def _keep_record(self, number: int, record: dict[str, Any]) -> None:
+        key = (record["id"], record["app"], record["time"])
         self._store.execute(
             "INSERT OR IGNORE INTO relocations (id, app, time, handoff, record)"
             " VALUES (?, ?, ?, ?, ?)",
-            (record["id"], record["app"], record["time"], number, dumps(record)),
+            (*key, number, dumps(record)),
         )
-        self._events.publish("relocation", handoff=number, record=record)
+        place = self._store.count(
+            "SELECT number FROM relocations WHERE id = ? AND app = ? AND time = ?", key
+        )
+        self._events.publish("relocation", handoff=number, number=place, record=record)
+        level = self._log.info if record["outcome"] == "completed" else self._log.warning
+        level(
+            f"relocation {record['outcome']}",
+            handoff=number,
+            app=record["app"],
+            ue=record["ue"],
+            source=record["source"],
+            target=record["target"],
+            downtime_s=record["downtime_s"],
+            error=record.get("error"),
+        )
         if record["outcome"] == "completed":
             self._seen(record["app"], record["source"], None, "absent")
             self._seen(record["app"], record["target"], record["target_instance"], "serving")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mec_ue.geo import Position
 
@@ -63,6 +63,15 @@ class Predictor(Protocol):
 
     def observe(self, location: Location) -> list[HandoffMessage]:
         """What follows from one more location."""
+
+    def expect(self, ue: str, cell: str) -> None:
+        """A UE is about to be moved to a cell, whoever asked for it."""
+
+    def learn(self, duration_s: float) -> None:
+        """A preparation took so long."""
+
+    def summary(self) -> dict[str, Any]:
+        """How well it predicts."""
 
 
 class Listener(Protocol):

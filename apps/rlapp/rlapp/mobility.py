@@ -28,6 +28,16 @@ class Silent:
         del location
         return []
 
+    def expect(self, ue: str, cell: str) -> None:
+        """Nothing is expected."""
+
+    def learn(self, duration_s: float) -> None:
+        """Nothing is announced early."""
+
+    def summary(self) -> dict[str, Any]:
+        """Nothing to tell."""
+        return {}
+
 
 class Mobility:
     """Keeps the last location of each UE, and the status of access points."""
@@ -56,7 +66,10 @@ class Mobility:
             return []
         cell = location.cell or self._nearest_cell(location)
         self._keep(before, self._attached(location, cell))
-        return self._predictor.observe(replace(location, cell=cell))
+        messages = self._predictor.observe(replace(location, cell=cell))
+        if messages:
+            self._events.publish("prediction", **self.prediction())
+        return messages
 
     def move(self, ue: str, cell: str) -> None:
         """A UE was attached to a cell; where it stands has not changed with that."""
@@ -65,6 +78,18 @@ class Mobility:
         known = before or Location(ue, time.time(), place.lat, place.lon)
         if known.cell != cell:
             self._keep(before, self._attached(known, cell))
+
+    def moving(self, ue: str, cell: str) -> None:
+        """A UE is about to be attached to a cell."""
+        self._predictor.expect(ue, cell)
+
+    def prepared(self, duration_s: float) -> None:
+        """It took so long from the announcement until everything was prepared."""
+        self._predictor.learn(duration_s)
+
+    def prediction(self) -> dict[str, Any]:
+        """How well handoffs are predicted; empty where they are not."""
+        return self._predictor.summary()
 
     def location(self, ue: str) -> Location | None:
         """The last that a UE has told."""
@@ -106,7 +131,8 @@ class Mobility:
                 " signal_dbm = excluded.signal_dbm",
                 {**fields, "signal_dbm": dumps(fields["signal_dbm"])},
             )
-            self._events.publish("location", **{**fields, "reported_s": fields.pop("time_s")})
+            # An event's own time is when it was heard of here: the UE's clock may be another.
+            self._events.publish("location", reported_s=fields.pop("time_s"), **fields)
             self._listener.located(before, after)
 
     def _attached(self, location: Location, cell: str | None) -> Location:

@@ -17,6 +17,7 @@ import statistics
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mec_ue.geo import Position, offset_m
 from mec_ue.handover import A3Settings, A3State, Filter, step
@@ -166,6 +167,26 @@ class Predictor:
             messages += ue.observe(report, position)
         return messages
 
+    def expect(self, ue: str, cell: str) -> None:
+        """A UE is about to be moved to a cell, whoever asked for it: that is no surprise then."""
+        if ue in self._ues:
+            self._ues[ue].expect(cell)
+
+    def learn(self, duration_s: float) -> None:
+        """A preparation took so long."""
+        self.lead_time.learn(duration_s)
+
+    def summary(self) -> dict[str, Any]:
+        """How well handoffs were predicted since the service began, and how early they are."""
+        counted = self.statistics
+        return {
+            "hits": counted.hits,
+            "surprises": counted.surprises,
+            "wasted": counted.wasted,
+            "median_lead_s": counted.median_lead_s,
+            "wanted_lead_s": self.lead_time.wanted_s,
+        }
+
     def forget(self, ue: str) -> list[HandoffMessage]:
         """Follow a UE no more; an announced handoff of it is cancelled."""
         follower = self._ues.pop(ue, None)
@@ -243,6 +264,12 @@ class _Ue:
         if self._asked is None:
             messages += self._predict(now_s, heard, position)
         return messages
+
+    def expect(self, cell: str) -> None:
+        """It is about to be moved: it need not be asked for, and what was announced is over."""
+        if self._asked is None or self._asked[0] != cell:
+            self._asked = (cell, self.last_s)
+            self._announced = None
 
     def give_up(self) -> list[HandoffMessage]:
         """Cancel what is announced."""

@@ -19,13 +19,15 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE TABLE IF NOT EXISTS ues (
     name TEXT PRIMARY KEY, time_s REAL NOT NULL, lat REAL NOT NULL, lon REAL NOT NULL,
     speed_mps REAL, heading_deg REAL, cell TEXT, access_point TEXT, signal_dbm TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS drives (
+    ue TEXT PRIMARY KEY, drive_order TEXT NOT NULL, told TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS access_points (
     name TEXT PRIMARY KEY, status TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS handoffs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT UNIQUE, run TEXT UNIQUE NOT NULL,
     ue TEXT NOT NULL, source_cell TEXT, target_cell TEXT NOT NULL, ho_status TEXT,
     apps TEXT NOT NULL, state TEXT NOT NULL, origin TEXT NOT NULL, asked_s REAL NOT NULL,
-    started_s REAL, ended_s REAL, plan TEXT, phase TEXT, error TEXT);
+    expected_s REAL, started_s REAL, ended_s REAL, plan TEXT, phase TEXT, error TEXT);
 CREATE INDEX IF NOT EXISTS handoffs_by_state ON handoffs (state);
 CREATE TABLE IF NOT EXISTS relocations (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, app TEXT NOT NULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,14 @@ from rlapp.app import create_app
 from rlapp.config import Config
 from rlapp.service import Service, build
 from subscriber import Subscriber, listening
+
+
+@pytest.fixture(scope="session")
+def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page, with its libraries, as `prepare` puts it together."""
+    folder = tmp_path_factory.mktemp("page")
+    subprocess.run([Path(__file__).parents[1] / "prepare", "page", folder], check=True)
+    return folder / "page"
 
 
 @pytest.fixture

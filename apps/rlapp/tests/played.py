@@ -4,22 +4,49 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rlapp.config import Config
+from rlapp.__main__ import serve
+from rlapp.config import Config, read_config
 from rlapp.runner import End, Job, Progress
 
 TOKEN, UE_TOKEN, PASSWORD = (secrets.token_urlsafe() for _ in range(3))
 
+# Name, seconds since the message, duration, bytes: preparation, cutover, what is left to do.
+PREPARATION = [
+    ("image_sync", 0.42, 0.61, 0),
+    ("volume_sync", 1.06, 0.88, 41_943_040),
+    ("volume_delta", 1.96, 0.24, 262_144),
+]
+CUTOVER = [
+    ("connect", 2.31, 0.12, 0),
+    ("fence", 2.44, 0.03, 0),
+    ("hold", 2.5, 0.0006, 0),
+    ("drain", 2.5006, 0.0034, 0),
+    ("freeze", 2.504, 0.0003, 0),
+    ("last_delta", 2.5043, 0.0048, 8192),
+    ("activate", 2.5091, 0.0075, 0),
+    ("switch", 2.5166, 0.0011, 0),
+    ("settle", 2.5177, 0.31, 0),
+]
+_TASKS = ("Pre-copy the image", "Pre-copy the volume", "Pass over the volume once more")
+_STEPS_A_PHASE = 10
+
 
 class PlayedRunner:
-    """Plays handoffs of two ME hosts. `fail`, `hold`: what the next runs do."""
+    """Plays handoffs of two ME hosts.
 
-    def __init__(self, results: Path) -> None:
+    `outcome`, `end`, `go_on`: what the next runs do. `phase_s`: how long each phase is played.
+    """
+
+    def __init__(self, results: Path, phase_s: float = 0.0) -> None:
         self.results = results
+        self.phase_s = phase_s
         self.jobs: list[Job] = []
         self.at = {"videoapp": "worker1", "other": "worker1"}
         self.outcome = "completed"
@@ -56,6 +83,7 @@ class PlayedRunner:
                 "target": target,
                 "execute": execute and self.at[app] != target,
                 "handoff": f"id-{job.run}",
+                "scenario": "proactive",
             }
             for app in job.apps
         ]
@@ -64,15 +92,30 @@ class PlayedRunner:
         while not self.go_on.wait(0.01):
             if cancelled():
                 return End("canceled")
+        for task, phase in zip(_TASKS, PREPARATION, strict=True):
+            tell(Progress("task", {"task": task}))
+            if not self._pass(cancelled):
+                return End("canceled")
+            tell(Progress("phase", _phase(*phase)))
         if execute:
+            tell(Progress("task", {"task": "Move the UE to its new cell"}))
             tell(Progress("moved", {}))
-        tell(Progress("phase", {"name": "image_sync", "start_s": 0.1, "duration_s": 0.1}))
+            tell(Progress("task", {"task": "Relocate"}))
+            self._pass(lambda: False)
         records = [record(item, job, self.outcome) for item in planned if item["execute"]]
         write_records(self.results, job.run, records)
         if self.outcome == "completed":
             for item in planned:
                 self.at[item["app"]] = item["target"] if item["execute"] else item["source"]
         return self.end
+
+    def _pass(self, cancelled: Callable[[], bool]) -> bool:
+        """Let the time of a phase pass; False where it was cancelled."""
+        for _ in range(_STEPS_A_PHASE):
+            time.sleep(self.phase_s / _STEPS_A_PHASE)
+            if cancelled():
+                return False
+        return True
 
     def survey(self) -> dict[str, dict[str, Any]]:
         return {
@@ -98,6 +141,7 @@ class PlayedRunner:
 
 def record(item: dict[str, Any], job: Job, outcome: str) -> dict[str, Any]:
     """A relocation record."""
+    completed = outcome == "completed"
     return {
         "id": item["handoff"],
         "time": "2026-01-02T03:04:05.678+00:00",
@@ -108,9 +152,18 @@ def record(item: dict[str, Any], job: Job, outcome: str) -> dict[str, Any]:
         "source_instance": {"name": f"{item['app']}-{item['source']}", "address": "172.17.0.2"},
         "target_instance": {"name": f"{item['app']}-{item['target']}", "address": "172.17.0.2"},
         "outcome": outcome,
-        "downtime_s": 0.02,
-        "phases": [],
+        "scenario": item.get("scenario"),
+        "downtime_s": 0.02 if completed else None,
+        "total_s": 2.83,
+        "phases": [_phase(*phase) for phase in PREPARATION + (CUTOVER if completed else [])],
+        "client": {"interval_s": 0.005, "requests": 812, "failed": 0, "longest_gap_s": 0.024},
+        "fallback": None,
+        "error": None if completed else "the target did not start; the source serves",
     }
+
+
+def _phase(name: str, start_s: float, duration_s: float, size_bytes: int) -> dict[str, Any]:
+    return {"name": name, "start_s": start_s, "duration_s": duration_s, "bytes": size_bytes}
 
 
 def write_records(results: Path, run: str, records: list[dict[str, Any]]) -> None:
@@ -119,6 +172,12 @@ def write_records(results: Path, run: str, records: list[dict[str, Any]]) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(item) + "\n" for item in records)
     (folder / "relocations.jsonl").write_text(lines)
+
+
+def play(file: Path, port: int, phase_s: float) -> None:
+    """Serve as `python -m rlapp serve` does, with handoffs that are played."""
+    config = read_config(file)
+    serve(config, "127.0.0.1", port, PlayedRunner(config.handoffs.results_dir, phase_s))
 
 
 def report(lat: float = 4.6, lon: float = -74.08, ue: str = "ue1", **more: Any) -> dict[str, Any]:
@@ -154,6 +213,7 @@ def config_in(folder: Path) -> Config:
             },
             "apps": {"videoapp": {"port": 8080}, "other": {"port": 80}},
             "handoffs": {"project": folder, "results": folder / "results"},
+            "prediction": None,
             "callbacks": {"networks": ["127.0.0.0/8"], "first_wait_s": 0.05},
         }
     )
@@ -168,3 +228,7 @@ def _cell(me_host: str, zone: str, lat: float, number: int) -> dict[str, Any]:
         "range_m": 1000,
         "cell_id": f"{number:028b}",
     }
+
+
+if __name__ == "__main__":
+    play(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

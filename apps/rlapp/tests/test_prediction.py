@@ -216,6 +216,18 @@ def test_what_is_not_newer_says_nothing() -> None:
     assert observe(predictor, at(10, cell="cell2"), at(9, cell="cell2")) == []
 
 
+def test_who_was_moved_on_somebodys_wish_is_no_surprise() -> None:
+    predictor = Predictor(POSITIONS)
+    observe(predictor, at(0))
+    predictor.expect("ue1", "cell2")
+    assert observe(predictor, at(1.0, cell="cell2", signal_dbm=NEAR_CELL2)) == []
+    assert predictor.summary()["surprises"] == 0
+    predictor.expect("nobody", "cell2")
+    # Without that it follows by itself.
+    assert observe(predictor, at(2.0, cell="cell1")) == [("COMPLETED", "cell1")]
+    assert predictor.summary()["surprises"] == 1
+
+
 def test_a_ue_whose_clock_was_set_is_followed_anew() -> None:
     predictor = Predictor(POSITIONS)
     observe(predictor, at(1e9))

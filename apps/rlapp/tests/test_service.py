@@ -4,64 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
-import yaml
-from played import TOKEN, config_in, report
+from played import report
 from rlapp.config import Config, ConfigError, read_config
 from rlapp.events import Events
 from rlapp.messages import HandoffMessage, Location
-from rlapp.mobility import Mobility
+from rlapp.mobility import Mobility, Silent
 from rlapp.service import Service, build
 from rlapp.store import Store
-
-HEADERS = {"Authorization": f"Bearer {TOKEN}"}
-APPS = Path(__file__).parents[2]
-LIBRARIES = os.pathsep.join(str(APPS / name) for name in ("rlapp", "ue"))
-
-
-@contextmanager
-def process(file: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """The service on a port of the loopback interface."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "rlapp", "serve", str(file), "--port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": LIBRARIES}
-    with (
-        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as running,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=HEADERS) as client,
-    ):
-        try:
-            deadline_s = time.monotonic() + 20
-            while True:
-                try:
-                    client.get("/healthz")
-                    break
-                except httpx.TransportError:
-                    assert running.poll() is None and time.monotonic() < deadline_s
-                    time.sleep(0.05)
-            yield client, running
-        finally:
-            running.kill()
+from running import environment, process, write_config
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A configuration file."""
-    found = tmp_path / "rlapp.yml"
-    found.write_text(yaml.safe_dump(json.loads(config_in(tmp_path).model_dump_json())))
-    return found
+    return write_config(tmp_path)
 
 
 def test_a_killed_service_has_lost_nothing_and_events_go_on(file: Path) -> None:
@@ -95,9 +58,8 @@ def test_a_killed_service_has_lost_nothing_and_events_go_on(file: Path) -> None:
 
 
 def test_the_link_is_printed(file: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": LIBRARIES}
     command = [sys.executable, "-m", "rlapp", "link", str(file)]
-    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    printed = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     link = printed.stdout.strip().removeprefix("https://rlapp.mec.test")
     with process(file) as (client, _):
         assert client.get(link).status_code == 303
@@ -160,12 +122,16 @@ def test_a_follower_is_woken(tmp_path: Path) -> None:
     assert asyncio.run(follow()) == [1, 2, 3]
 
 
-class AlwaysCell2:
+class AlwaysCell2(Silent):
     """A predictor."""
 
     def observe(self, location: Location) -> list[HandoffMessage]:
         """The UE goes to cell 2."""
         return [HandoffMessage(location.ue, "cell2", "IN_PREPARATION", location.cell)]
+
+    def summary(self) -> dict[str, Any]:
+        """It is always right."""
+        return {"hits": 1}
 
 
 def test_a_prediction_and_late_reports(config: Config, service: Service) -> None:

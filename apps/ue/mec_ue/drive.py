@@ -11,18 +11,20 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NoReturn
 
 from .attachment import Attachment, AttachmentError, HostAttachment, SimulatedAttachment
 from .handover import A3Settings
 from .mobile import Mobile, Moment
+from .orders import Drives, Order, Orders
 from .radio import ENVIRONMENTS, CellsError, Radio, read_cells
-from .reporter import Reporter
+from .reporter import Reporter, Tells
 from .trace import TraceError
 from .trace_file import read_trace
 
@@ -37,13 +39,6 @@ _CLOSE_WITHIN_S = 2.0
 HANDOFF_BY = ("rlapp", "ask", "ue")
 # A step is found again in its own time, which is not quite a multiple of it.
 _ROUNDING = 1e-6
-
-
-class Tells(Protocol):
-    """Whom a UE tells."""
-
-    def post(self, path: str, content: Mapping[str, Any], useful_s: float) -> None:
-        """Post as soon as possible, and not at all when `useful_s` have passed."""
 
 
 class Driver:
@@ -160,10 +155,15 @@ class Clock:
         return step * self._step_s
 
 
-def drive(drivers: Sequence[Driver], clock: Clock, duration_s: float) -> None:
-    """Drive until all have arrived, or for so long in the time of the UEs."""
+def drive(
+    drivers: Sequence[Driver],
+    clock: Clock,
+    duration_s: float,
+    wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Drive until all have arrived, for so long in the time of the UEs, or while it is wanted."""
     time_s = 0.0
-    while time_s < duration_s:
+    while time_s < duration_s and wanted():
         under_way = [driver for driver in drivers if not driver.arrived(time_s)]
         if not under_way:
             return
@@ -172,10 +172,56 @@ def drive(drivers: Sequence[Driver], clock: Clock, duration_s: float) -> None:
         time_s = clock.next(time_s)
 
 
+def drive_as_ordered(
+    options: argparse.Namespace,
+    orders: Orders,
+    drives: Drives,
+    told: Tells,
+    clock: Callable[[], Clock],
+) -> NoReturn:
+    """Drive what RLapp orders, and stand while it orders nothing."""
+    number = -1
+    while True:
+        order = orders.other_than(number)
+        number = order.number
+        if order.trace is None:
+            drives.tell("ready", number)
+            continue
+        try:
+            drivers = _ordered(options, order, drives, told)
+            drives.tell("driving", number)
+            drive(drivers, clock(), options.duration_s, partial(orders.wants, order))
+        except (TraceError, CellsError, AttachmentError) as error:
+            drives.tell("failed", number, str(error))
+        else:
+            if orders.wants(order):
+                drives.tell("arrived", number)
+
+
+def _ordered(
+    options: argparse.Namespace, order: Order, drives: Drives, told: Tells
+) -> list[Driver]:
+    """The UE that an order is for, at the beginning of its trace."""
+    file = drives.file(order.trace or "")
+    if file is None:
+        raise TraceError(f"{order.trace}: there is no trace of that name any more")
+    how = {
+        "trace": file,
+        "speed_mps": order.speed_mps or options.speed_mps,
+        "loop": order.loop,
+        "reverse": order.reverse,
+    }
+    return drivers_of(argparse.Namespace(**{**vars(options), **how}), told)
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="python -m mec_ue.drive", description=__doc__)
-    parser.add_argument("trace", type=Path, help="a .gpx, .geojson or .csv (time,lat,lon) file")
+    parser.add_argument(
+        "trace",
+        type=Path,
+        help="a .gpx, .geojson or .csv (time,lat,lon) file; with --ordered a folder of such",
+    )
     parser.add_argument("--ue", help="this UE (default: the name of this host)")
     parser.add_argument(
         "--cells", type=Path, default=Path("/etc/mec-ue/cells.json"), help="where the cells stand"
@@ -196,6 +242,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
     told = parser.add_argument_group("RLapp")
     told.add_argument("--rlapp", metavar="URL", help="left out, reports are printed")
+    told.add_argument(
+        "--ordered",
+        action="store_true",
+        help="drive which trace of the folder RLapp orders, how and when it does; never ends",
+    )
     told.add_argument("--token-file", type=Path, help="the token with which it reports")
     told.add_argument("--ca", type=Path, help="certificates to trust (default: the system's)")
     told.add_argument("--report-s", type=_positive, default=0.5, help="(default: 0.5)")
@@ -216,7 +267,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     radio.add_argument("--a3-offset-db", type=float, default=A3Settings.offset_db)
     radio.add_argument("--a3-hysteresis-db", type=float, default=A3Settings.hysteresis_db)
     radio.add_argument("--a3-time-to-trigger-s", type=float, default=A3Settings.time_to_trigger_s)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.ordered and not options.rlapp:
+        parser.error("--ordered: who orders? --rlapp is missing")
+    if options.ordered and options.simulate not in (None, 1):
+        parser.error("--ordered: an order is for one UE; start one process for each")
+    return options
 
 
 def drivers_of(options: argparse.Namespace, told: Tells) -> list[Driver]:
@@ -230,7 +286,6 @@ def drivers_of(options: argparse.Namespace, told: Tells) -> list[Driver]:
         seed=options.seed,
     )
     a3 = A3Settings(options.a3_offset_db, options.a3_hysteresis_db, options.a3_time_to_trigger_s)
-    name = options.ue or socket.gethostname()
     count = options.simulate or 1
     begun_s = time.time()
     drivers = []
@@ -245,7 +300,7 @@ def drivers_of(options: argparse.Namespace, told: Tells) -> list[Driver]:
         )
         drivers.append(
             Driver(
-                f"{name}{number + 1}" if options.simulate else name,
+                _name(options, number),
                 mobile,
                 _simulated(mobile) if options.simulate else HostAttachment(),
                 told,
@@ -257,6 +312,11 @@ def drivers_of(options: argparse.Namespace, told: Tells) -> list[Driver]:
             )
         )
     return drivers
+
+
+def _name(options: argparse.Namespace, number: int = 0) -> str:
+    name: str = options.ue or socket.gethostname()
+    return f"{name}{number + 1}" if options.simulate else name
 
 
 def _simulated(mobile: Mobile) -> SimulatedAttachment:
@@ -280,15 +340,32 @@ def _count(text: str) -> int:
     return value
 
 
-def _reporter(options: argparse.Namespace) -> Reporter:
-    token = None
-    if options.token_file is not None:
-        token = options.token_file.read_text(encoding="utf-8").strip()
-    return Reporter(options.rlapp, token, options.ca)
+def _token(options: argparse.Namespace) -> str | None:
+    if options.token_file is None:
+        return None
+    token: str = options.token_file.read_text(encoding="utf-8").strip()
+    return token
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _serve_orders(options: argparse.Namespace, reporter: Reporter, token: str | None) -> None:
+    """Drive as RLapp orders until a signal comes."""
+    name = _name(options)
+    drives = Drives(options.trace, name, reporter)
+    orders = Orders(options.rlapp, name, token, options.ca)
+    with suppress(KeyboardInterrupt):
+        drive_as_ordered(
+            options,
+            orders,
+            drives,
+            reporter,
+            lambda: Clock(options.measure_s, options.times_faster),
+        )
+    orders.close()
+    reporter.close(_CLOSE_WITHIN_S)
 
 
 def main() -> None:
@@ -297,7 +374,11 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="drive: %(message)s")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        reporter = _reporter(options) if options.rlapp else None
+        token = _token(options)
+        reporter = Reporter(options.rlapp, token, options.ca) if options.rlapp else None
+        if options.ordered and reporter is not None:
+            _serve_orders(options, reporter, token)
+            return
         drivers = drivers_of(options, reporter or Printed())
         clock = Clock(options.measure_s, options.times_faster)
         # A drive in a loop ends in no other way than by a signal.

@@ -20,7 +20,7 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from threading import Condition, Event, Thread
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 _LOG = logging.getLogger(__name__)
@@ -39,6 +39,39 @@ class _Item:
     until_s: float
 
 
+def connection_to(url: str, ca: Path | None, timeout_s: float) -> tuple[HTTPConnection, str]:
+    """A connection to a service, not opened yet, and the path that its own paths are below.
+
+    Args:
+        ca: certificates to trust; None: those of the system.
+        timeout_s: of every step of a request.
+
+    Raises:
+        ValueError: the URL is none.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not the URL of a service")
+    base = parts.path.rstrip("/")
+    if parts.scheme == "http":
+        return HTTPConnection(parts.hostname, parts.port, timeout=timeout_s), base
+    context = ssl.create_default_context(cafile=ca)
+    secure = HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=context)
+    return secure, base
+
+
+def authorization(token: str | None) -> dict[str, str]:
+    """The header that carries a bearer token; without one, none."""
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+class Tells(Protocol):
+    """Whom a UE tells."""
+
+    def post(self, path: str, content: Mapping[str, Any], useful_s: float) -> None:
+        """Post as soon as possible, and not at all when `useful_s` have passed."""
+
+
 class Reporter:
     """Posts JSON to a service.
 
@@ -52,21 +85,9 @@ class Reporter:
     """
 
     def __init__(self, url: str, token: str | None = None, ca: Path | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is not the URL of a service")
+        self._connection, self._base = connection_to(url, ca, _TIMEOUT_S)
         self.sent = self.refused = self.dropped = 0
-        self._base = parts.path.rstrip("/")
-        self._headers = {"Content-Type": "application/json"}
-        if token is not None:
-            self._headers["Authorization"] = f"Bearer {token}"
-        if parts.scheme == "https":
-            context = ssl.create_default_context(cafile=ca)
-            self._connection: HTTPConnection = HTTPSConnection(
-                parts.hostname, parts.port, timeout=_TIMEOUT_S, context=context
-            )
-        else:
-            self._connection = HTTPConnection(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+        self._headers = {"Content-Type": "application/json", **authorization(token)}
         self._queue: deque[_Item] = deque()
         self._changed = Condition()
         self._closing = Event()

@@ -204,3 +204,5 @@ _READERS: dict[str, Callable[[str], list[_Point]]] = {
     ".json": _read_geojson,
     ".csv": _read_csv,
 }
+# How the name of a file ends whose format is known.
+SUFFIXES = frozenset(_READERS)

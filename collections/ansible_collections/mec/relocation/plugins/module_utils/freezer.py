@@ -15,6 +15,7 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import RelocationError
@@ -89,8 +90,10 @@ class Freezer:
         """Let the processes run again."""
         self._set(frozen=False)
 
-    def kill(self, timeout_s: float = 10.0) -> None:
-        """Kill every process; frozen ones die without running another instruction of their own.
+    def kill(
+        self, timeout_s: float = 10.0, chosen: Callable[[int], bool] = lambda _pid: True
+    ) -> None:
+        """Kill the chosen processes; those that are frozen die without another instruction.
 
         A signal that is pending when a process is thawed is delivered before it returns to user
         space, so nothing is written in between.
@@ -99,7 +102,7 @@ class Freezer:
             return
         with contextlib.suppress(RelocationError):
             self._set(frozen=True)
-        doomed = set(self.pids())
+        doomed = set(filter(chosen, self.pids()))
         for pid in doomed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

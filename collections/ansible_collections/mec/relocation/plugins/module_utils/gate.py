@@ -14,8 +14,10 @@ kubelet would start anew in them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import RelocationError
 
@@ -45,7 +47,7 @@ class Gate:
     @property
     def open(self) -> bool:
         """Whether pods find the PV here."""
-        return str(self.path) in _mount_points()
+        return str(self.path) in [mount.point for mount in _mounts()]
 
     def unlock(self) -> None:
         """Let pods find the PV."""
@@ -67,20 +69,45 @@ class Gate:
         found = self._pods.glob(f"*/{_VOLUMES}/{self._volume}")
         return [folder.relative_to(self._pods).parts[0] for folder in found]
 
+    def seen_by(self, pid: int) -> bool:
+        """Whether a process has the PV, at whatever path."""
+        try:
+            mounts = _mounts(f"/proc/{pid}/mountinfo")
+        except OSError:
+            return False  # it has ended
+        return self._place in [(mount.device, mount.root) for mount in mounts]
+
+    @functools.cached_property
+    def _place(self) -> tuple[str, str]:
+        """The filesystem that the PV lies in, and its path there."""
+        path = self._pv.resolve()
+        above = [m for m in _mounts() if path.is_relative_to(m.point)]
+        # The last one covers those before it.
+        nearest = max(reversed(above), key=lambda mount: len(mount.point))
+        return nearest.device, str(Path(nearest.root) / path.relative_to(nearest.point))
+
     def revoke(self, uid: str) -> None:
         """Let no container that is started in this pod from now on have the PV.
 
         Those that run keep it: they see mounts of their own.
         """
         mounted = str(self._pods / uid / _VOLUMES / self._volume)
-        while mounted in _mount_points():
+        while mounted in [mount.point for mount in _mounts()]:
             _run("umount", mounted)
 
 
-def _mount_points() -> list[str]:
+class _Mount(NamedTuple):
+    """A line of the table: the filesystem, the path in it that is mounted, and where to."""
+
+    device: str
+    root: str
+    point: str
+
+
+def _mounts(table: str = "/proc/self/mountinfo") -> list[_Mount]:
     """What is mounted where (proc(5), mountinfo); paths with spaces are none of ours."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [line.split(" ", 5)[4] for line in lines]
+    words = [line.split(" ", 5) for line in Path(table).read_text().splitlines()]
+    return [_Mount(*found[2:5]) for found in words]
 
 
 def _run(*command: str) -> None:

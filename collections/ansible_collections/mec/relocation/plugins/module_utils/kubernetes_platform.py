@@ -147,16 +147,19 @@ class KubernetesPlatform:
     def kill(self, app: str) -> None:
         """End the instance; asks nothing of the API, which may be what has failed.
 
-        The kubelet may start its container again, but not with the PV.
+        The kubelet may start its container again, but not with the PV. What holds the pod together
+        is left to the kubelet, which takes the pod's network down with it.
         """
         gate = self._gate(app)
         gate.close()
         known = self._freezers.pop(app, None)
-        for uid in gate.pods():
+        pods = gate.pods()
+        for uid in pods:
             gate.revoke(uid)
             if freezer := Freezer.of_pod(uid):
-                freezer.kill()
-        if known is not None:
+                freezer.kill(chosen=gate.seen_by)
+        if known is not None and not pods:
+            # An app without a volume.
             known.kill()
 
     def set_restarts(self, app: str, restarts: bool) -> None:
