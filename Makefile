@@ -33,7 +33,7 @@ TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 .PHONY: help up demo handoffs evaluate replay bench report down clean
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	    /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	    /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 up: platform ## Bring the testbed up, with the apps in it (PLATFORM=docker or kubernetes)
 	@rm -f $(STATE)/up
@@ -76,15 +76,19 @@ clean: down ## Remove everything that was made here, except results/
 	@find . -name __pycache__ -not -path './results/*' -prune -exec rm -rf {} +
 
 ##@ Check
-.PHONY: test test-fast lint unit
-test: ## Run all checks, on a testbed of each platform that is taken down afterwards
+.PHONY: test test-kubernetes test-fast lint unit
+test: ## Run all checks, on a testbed that is taken down afterwards
 	@mkdir -p $(LOGS); rm -f $(LOGS)/*.log; \
 	trap 'code=$$?; $(MAKE) down; grep -hE "[0-9]+ (passed|failed|error)" $(LOGS)/*.log; exit $$code' EXIT; \
 	$(MAKE) test-fast; \
 	$(MAKE) platform PLATFORM=docker; $(MAKE) images PLATFORM=docker; \
 	molecule test --scenario-name default --destroy=never 2>&1 | tee $(LOGS)/2-docker.log; \
-	pytest -m "not kubernetes" $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/3-docker.log; \
-	$(MAKE) platform PLATFORM=kubernetes; $(MAKE) images PLATFORM=kubernetes; \
+	pytest -m "not kubernetes" $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/3-docker.log
+
+test-kubernetes: ## Run the checks of the testbed as a cluster, which is taken down afterwards
+	@mkdir -p $(LOGS); \
+	trap 'code=$$?; $(MAKE) down; exit $$code' EXIT; \
+	$(MAKE) venv-dev; $(MAKE) platform PLATFORM=kubernetes; $(MAKE) images helm PLATFORM=kubernetes; \
 	molecule test --scenario-name kubernetes --destroy=never 2>&1 | tee $(LOGS)/4-kubernetes.log; \
 	pytest -m "kubernetes or both" $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/5-kubernetes.log
 

@@ -93,7 +93,8 @@ def draining(testbed: Testbed, source: str, target: str, **options: float) -> It
                 stderr=subprocess.DEVNULL,
             )
         )
-        assert soon(lambda: not serves(testbed)), "no hold was seen"
+        # A pod that is prepared first may take its time.
+        assert soon(lambda: not serves(testbed), within_s=90), "no hold was seen"
         yield
         testbed.on("ue1", f"kill {pid} || true")
         cutover.wait(timeout=120)
