@@ -16,6 +16,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):$(abspath $(STATE))/bin
 export PYTHONPATH := $(CURDIR)/apps/ue:$(CURDIR)/benchmarks
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 LOGS := $(STATE)/logs
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mec-relocation
 # Where instances run: docker or kubernetes; once a testbed is up, as it is.
 PLATFORM ?= $(or $(shell cat $(STATE)/platform 2>/dev/null),docker)
 
@@ -72,6 +73,8 @@ down: ## Take the testbed down; images, keys and results stay
 
 clean: down ## Remove everything that was made here, except results/
 	@testbed/engine remove
+	@rm -rf $(CACHE)/kubernetes
+	@rmdir --ignore-fail-on-non-empty $(CACHE) 2>/dev/null || true
 	@rm -rf $(VENV) $(STATE) .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './results/*' -prune -exec rm -rf {} +
 
