@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -33,6 +34,14 @@ def changed(output: str) -> dict[str, int]:
     """How many tasks changed something, for each host of a playbook's recap."""
     recap = output[output.index("PLAY RECAP") :]
     return {host: int(count) for host, count in re.findall(r"^(\S+) .*changed=(\d+)", recap, re.M)}
+
+
+@functools.cache
+def port_of(host: str) -> str:
+    """The port by which SSH reaches a host; asked for once, as it takes a second."""
+    command = ["ansible-inventory", "--host", host]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    return str(json.loads(done.stdout)["ansible_port"])
 
 
 @dataclass(frozen=True)
@@ -108,11 +117,10 @@ class Testbed:
 
     def ssh(self, host: str) -> list[str]:
         """The beginning of a command that runs on a host."""
-        known = self._run(["ansible-inventory", "--host", host])
         return [
             *("ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"),
             *("-o", f"UserKnownHostsFile={self.state}/ssh/known_hosts/{host}"),
-            *("-i", f"{self.state}/ssh/id_ed25519", "-p", str(json.loads(known)["ansible_port"])),
+            *("-i", f"{self.state}/ssh/id_ed25519", "-p", port_of(host)),
             "root@127.0.0.1",
         ]
 

@@ -223,7 +223,7 @@ def test_a_request_waits_for_the_target_but_not_for_ever(ledger: Ledger) -> None
 
 def test_after_an_abort_requests_go_on(testbed: Testbed, ledger: Ledger) -> None:
     client = ledger.client("begin", HOST, "chunked_upload")
-    with ledger.relocating(drain_s=5, hold_s=30, activate_s=1) as record:
+    with ledger.relocating(drain_s=10, hold_s=30, activate_s=1) as record:
         assert soon(ledger.is_held)
         with ledger.post("held-in-vain") as curl:
             testbed.on(ledger.target, f"docker pause $({testbed.instance('ledger')})")
