@@ -183,3 +183,9 @@ def test_a_pod_is_reached_from_the_other_worker_by_its_own_address(pod: dict[str
     health = f"http://{pod['status']['podIP']}:8080/healthz"
     status = "curl --silent --max-time 5 --output /dev/null --write-out '%%{http_code}' %s"
     assert connect(other).check_output(status, health) == "200"
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_pods_go_before_what_the_node_does_for_itself(name: str) -> None:
+    show = "systemctl show --value --property CPUWeight"
+    assert connect(name).check_output(f"{show} system.slice") == "10"

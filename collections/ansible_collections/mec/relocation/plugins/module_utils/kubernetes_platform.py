@@ -41,6 +41,7 @@ _BASE = "relocation.mec/base-image-id"
 
 _START_S = 60.0
 _END_S = 30.0
+_CONTROLLERS_S = 2.0
 _POLL_S = 0.02
 
 
@@ -179,6 +180,9 @@ class KubernetesPlatform:
             return
         self._forbid(app)
         self._scale(app, 0, **{_IMAGE: None, _BASE: None})
+        # A pod that goes before its controllers know that none is wanted would be made anew.
+        deadline = time.monotonic() + _CONTROLLERS_S
+        self.cluster.wait("Pod", self._labels(app), _all_go, deadline)
         for pod in pods:
             self.cluster.delete_pod(pod["metadata"]["name"])
         self._wait_for_the_end(app, [pod["metadata"]["uid"] for pod in pods])
@@ -280,6 +284,10 @@ class KubernetesPlatform:
                 raise RelocationError(f"The instance of {app!r} does not run.")
             self._freezers[app] = freezer
         return self._freezers[app]
+
+
+def _all_go(pods: Mapping[str, Object]) -> bool:
+    return all("deletionTimestamp" in pod["metadata"] for pod in pods.values())
 
 
 def _processes(uid: str) -> list[int]:
