@@ -91,7 +91,7 @@ class Round:
                 self._comes(path)
             else:
                 self._identified.add(path)
-        elif self._is_unidentified(path):
+        elif path not in self.unidentified and self._is_unidentified(path):
             # Written through a name that was gone before the round.
             self._comes(path)
 

@@ -134,6 +134,17 @@ def test_a_file_that_comes_and_goes_slowly_is_no_reason_to_look_at_all_others(
     assert paths(watch) == {b"", b"journal", b"temporary", b"file"}
 
 
+def test_a_file_that_is_written_while_it_is_looked_at_is_still_the_same() -> None:
+    noted = Round({})
+    noted.note(b"", Event(1, inotify.CREATE, 0, b"journal"))
+    looked_at = dict(noted.unidentified)
+    noted.note(b"", Event(1, inotify.MODIFY, 0, b"journal"))
+    assert noted.unidentified == looked_at
+    noted.note(b"", Event(1, inotify.DELETE, 0, b"journal"))
+    noted.note(b"", Event(1, inotify.CREATE, 0, b"journal"))
+    assert noted.unidentified != looked_at
+
+
 def test_what_is_open_for_writing_is_dirty(volume: Path) -> None:
     with open(volume / "file", "r+b"), open(volume / "idle", "rb"), VolumeWatch(volume) as watch:
         assert paths(watch) == {b"file"}
