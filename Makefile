@@ -119,7 +119,6 @@ engine:
 	@testbed/engine start
 
 venv: $(VENV)/.runtime
-	@:
 $(VENV)/.runtime: requirements.txt
 	@echo "venv: installing what the testbed runs with"
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || testbed/packages
@@ -151,7 +150,6 @@ platform: venv
 
 # Helm, where it is needed and none is installed.
 helm: $(VENV)/bin/helm
-	@:
 $(VENV)/bin/helm: testbed/helm testbed/helm.txt $(VENV)/.runtime
 	@command -v helm >/dev/null && ln -sf "$$(command -v helm)" $@ || { echo "helm: installing"; \
 	    $(VENV)/bin/python testbed/helm $@; }
