@@ -13,6 +13,7 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 CHART = PROJECT / "charts" / "app"
+RLAPP = PROJECT / "charts" / "rlapp"
 VALUES: dict[str, Any] = {
     "app": {
         "name": "notes",
@@ -138,3 +139,53 @@ def test_what_no_app_can_have_is_refused_by_name(key: str, value: object) -> Non
     done = helm("template", "notes", str(CHART), values=values)
     assert done.returncode != 0
     assert f"app.{key}" in done.stderr
+
+
+RLAPP_VALUES: dict[str, Any] = {
+    "image": "repository.mec.test:5000/rlapp:1.0",
+    "node": "master",
+    "args": ["serve", "/etc/rlapp/rlapp.yml"],
+    "env": {"ANSIBLE_INVENTORY": "inventories/local,/etc/rlapp/inventory.yml"},
+    "folders": [
+        {"path": "/etc/rlapp", "writable": False},
+        {"path": "/var/lib/rlapp", "writable": True},
+    ],
+    "version": "1e9",
+}
+
+
+def test_helm_finds_nothing_wrong_with_rlapp() -> None:
+    done = helm("lint", "--strict", str(RLAPP), values=RLAPP_VALUES)
+    assert done.returncode == 0, done.stdout
+
+
+def test_rlapp_may_write_its_state_and_nothing_else() -> None:
+    done = helm("template", "rlapp", str(RLAPP), values=RLAPP_VALUES)
+    assert done.returncode == 0, done.stderr
+    (deployment,) = filter(None, yaml.safe_load_all(done.stdout))
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    template = deployment["spec"]["template"]
+    # A hash is text, also where it looks like a number.
+    assert template["metadata"]["annotations"] == {"relocation.mec/version": "1e9"}
+    pod = template["spec"]
+    assert pod["nodeSelector"] == {"kubernetes.io/hostname": "master"}
+    assert pod["automountServiceAccountToken"] is False
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "runAsUser": 10232,
+        "runAsGroup": 10232,
+        "runAsNonRoot": True,
+        "readOnlyRootFilesystem": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    writable = {m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")}
+    assert writable == {"/tmp", "/var/lib/rlapp"}  # noqa: S108 - within the pod
+    assert container["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
+
+
+@pytest.mark.parametrize(("key", "value"), [("port", 0), ("node", ""), ("args", []), ("user", 0)])
+def test_what_rlapp_cannot_have_is_refused_by_name(key: str, value: object) -> None:
+    done = helm("template", "rlapp", str(RLAPP), values={**RLAPP_VALUES, key: value})
+    assert done.returncode != 0
+    assert key in done.stderr

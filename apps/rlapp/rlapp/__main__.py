@@ -21,8 +21,18 @@ from .store import Store
 _GRACE_S = 5
 
 
-def serve(config: Config, host: str, port: int, runner: Runner | None = None) -> None:
-    """Serve until a signal comes; raises ConfigError. `runner`: what runs the playbooks."""
+def serve(
+    config: Config,
+    host: str,
+    port: int,
+    runner: Runner | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> None:
+    """Serve until a signal comes; raises ConfigError.
+
+    runner: what runs the playbooks. certificate, key: PEM files; with them, over TLS.
+    """
     log.set_up()
 
     async def run() -> None:
@@ -37,6 +47,8 @@ def serve(config: Config, host: str, port: int, runner: Runner | None = None) ->
                 server_header=False,
                 proxy_headers=False,
                 timeout_graceful_shutdown=_GRACE_S,
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
             )
         )
         await server.serve()
@@ -57,6 +69,8 @@ def main() -> None:
     run = verbs.add_parser("serve", help="run the service")
     run.add_argument("--host", default="127.0.0.1")
     run.add_argument("--port", type=int, default=8090)
+    run.add_argument("--certificate", type=Path, help="with --key: serve over TLS (PEM files)")
+    run.add_argument("--key", type=Path)
     verbs.add_parser("link", help="print a link that signs in once, within an hour")
     for verb in verbs.choices.values():
         verb.add_argument("config", type=Path)
@@ -64,7 +78,15 @@ def main() -> None:
     try:
         config = read_config(options.config)
         if options.verb == "serve":
-            serve(config, options.host, options.port)
+            if (options.certificate is None) != (options.key is None):
+                parser.error("--certificate and --key belong together")
+            serve(
+                config,
+                options.host,
+                options.port,
+                certificate=options.certificate,
+                key=options.key,
+            )
         else:
             _link(config)
     except (ConfigError, ValueError, OSError) as error:

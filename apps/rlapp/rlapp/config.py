@@ -102,9 +102,13 @@ class Token(_Strict):
 
 
 class Handoffs(_Strict):
-    """How handoffs are run: by the playbooks of `project`, so many at a time."""
+    """How handoffs are run: by the playbooks of `project`, so many at a time.
+
+    variables: a file of Ansible variables that goes before the inventory's.
+    """
 
     project: Path
+    variables: Path | None = None
     results: Path | None = None
     parallel: Annotated[int, Field(gt=0, le=64)] = 4
     timeout_s: Annotated[int, Field(gt=0)] = 180

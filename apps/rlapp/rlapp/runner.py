@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -109,9 +110,14 @@ class AnsibleRunner:
             on_event,
             playbook="playbooks/handoff.yml",
             extravars=job.variables(),
+            cmdline=self._arguments(),
             cancel_callback=cancelled,
         )
         return End(status, errors[-1] if errors else None)
+
+    def _arguments(self) -> str | None:
+        file = self._handoffs.variables
+        return None if file is None else f"--extra-vars {shlex.quote(f'@{file}')}"
 
     def survey(self) -> dict[str, dict[str, Any]]:
         """Run `app_info` on all ME hosts."""

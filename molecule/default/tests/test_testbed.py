@@ -211,3 +211,47 @@ def test_a_browser_runs_as_nobody_special(ue: Host) -> None:
         } == {"tcp://127.0.0.1:9222"}
     finally:
         ue.check_output("systemctl stop ue-browser")
+
+
+def test_rlapp_answers_over_tls_and_tells_strangers_nothing(ue: Host) -> None:
+    url = "https://rlapp.mec.test"
+    assert json.loads(ue.check_output(f"curl --silent {url}/healthz")) == {"status": "ok"}
+    status = "curl --silent --output /dev/null --write-out '%{http_code}'"
+    assert ue.check_output(f"{status} {url}/api/state") == "401"
+    assert ue.check_output(f"{status} {url}/location/v2/queries/zones") == "401"
+
+
+def test_rlapp_may_do_little_on_its_host() -> None:
+    master = connect("master")
+    inspected = json.loads(master.check_output("docker inspect rlapp"))[0]
+    assert inspected["State"]["Running"]
+    assert inspected["Config"]["User"] == "rlapp"
+    settings = inspected["HostConfig"]
+    assert (settings["Privileged"], settings["ReadonlyRootfs"]) == (False, True)
+    assert settings["CapDrop"] == ["ALL"]
+    assert settings["SecurityOpt"] == ["no-new-privileges:true"]
+    writable = {mount["Destination"] for mount in inspected["Mounts"] if mount["RW"]}
+    assert writable == {"/var/lib/rlapp"}
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["rlapp.yml", "variables.yml", "password", "token", "ue1_token", "tls.key", "ssh/id_ed25519"],
+)
+def test_nobody_but_rlapp_reads_its_secrets(file: str) -> None:
+    found = connect("master").file(f"/etc/rlapp/{file}")
+    assert (found.uid, found.mode) == (10232, 0o600)
+
+
+@pytest.mark.parametrize("name", [*ME_HOSTS, "ue1"])
+def test_the_key_of_rlapp_is_good_from_its_host_alone(name: str) -> None:
+    keys = connect(name).file("/root/.ssh/authorized_keys").content_string.splitlines()
+    (line,) = (line for line in keys if line.endswith("RLapp of master"))
+    assert line.startswith('restrict,from="10.77.0.10,10.77.1.0/24" ssh-ed25519 ')
+
+
+def test_what_drives_is_nobody_special(ue: Host) -> None:
+    assert ue.service("mec-ue-drive").is_running
+    (process,) = ue.process.filter(user="mec-ue")
+    assert "mec_ue.drive" in process.args
+    assert ue.file("/etc/mec-ue/token").mode == 0o600
