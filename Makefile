@@ -31,7 +31,7 @@ UNIT_TESTS := $(filter-out apps/rlapp/tests, \
 TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 
 ##@ Use
-.PHONY: help up demo handoffs evaluate replay bench report down clean
+.PHONY: help up demo drive handoffs evaluate replay bench report down clean
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ demo: testbed ## Watch a video on the UE while it hands off to the other cell
 
 handoffs: testbed ## Hand off 20 times under load, and summarise
 	@benchmarks/handoffs.py
+
+drive: testbed ## Have the UE drive between the cells, and see it in RLapp
+	@python -m mec_ue.console
 
 # The selective callback prints nothing but what a reader wants to know.
 # The controller gives way to the hosts, which share this machine with it.

@@ -11,12 +11,12 @@ export class Refused extends Error {
 }
 
 /** Ask once. Returns the answer's JSON (null for 204); throws Refused. */
-export async function ask(method, path, content) {
+export async function ask(method, path, content, timeout_ms = TIMEOUT_MS) {
   let response;
   try {
     response = await fetch(path, {
       method,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeout_ms),
       ...(content && {
         body: JSON.stringify(content),
         headers: { "Content-Type": "application/json" },
@@ -32,9 +32,9 @@ export async function ask(method, path, content) {
 }
 
 /** Like `ask`, for those who are signed in: without a session the page leaves. */
-export async function ask_signed_in(method, path, content) {
+export async function ask_signed_in(method, path, content, timeout_ms = TIMEOUT_MS) {
   try {
-    return await ask(method, path, content);
+    return await ask(method, path, content, timeout_ms);
   } catch (error) {
     if (error.status !== 401) throw error;
     location.replace("/sign-in");

@@ -6,8 +6,9 @@ import { ask, ask_signed_in } from "/open/api.js";
 
 const FIRST_DELAY_MS = 300;
 const MAX_DELAY_MS = 5000;
-// A connection that was asleep may be gone without having told so.
-const STALE_MS = 20_000;
+// The service says something every 2 s. Where nothing comes, the way there is gone: the browser has another
+// address now, say, and its connection from the old one has not told.
+const SILENT_MS = 6000;
 const TYPES = [
   "location", "handoff", "phase", "relocation", "instance", "access_point", "log", "drive", "prediction",
 ];
@@ -23,9 +24,13 @@ export class Feed {
     this.last = null;
     this.attempt = 0;
     this.timer = null;
-    this.hidden_ms = 0;
+    this.heard_ms = 0;
     addEventListener("online", () => this.retry());
-    document.addEventListener("visibilitychange", () => this.look());
+    document.addEventListener("visibilitychange", () => {
+      this.look();
+      this.retry();
+    });
+    setInterval(() => this.look(), SILENT_MS / 4);
     this.connect();
   }
 
@@ -33,12 +38,12 @@ export class Feed {
     this.timer = null;
     try {
       if (this.last === null) {
-        const state = await ask_signed_in("GET", "/api/state");
+        const state = await ask_signed_in("GET", "/api/state", undefined, SILENT_MS);
         this.last = state.event;
         this.listener.state(state);
       } else if (this.attempt > 0) {
         // An event stream does not tell why it was refused.
-        await ask("GET", "/api/session");
+        await ask("GET", "/api/session", undefined, SILENT_MS);
       }
     } catch (error) {
       if (error.status === 401) location.replace("/sign-in");
@@ -51,6 +56,7 @@ export class Feed {
   open() {
     const source = new EventSource(`/api/events?after=${this.last}`);
     this.source = source;
+    this.heard_ms = performance.now();
     source.addEventListener("open", () => {
       this.attempt = 0;
       this.listener.connected(true);
@@ -63,9 +69,13 @@ export class Feed {
       this.last = null;
       this.connect();
     });
+    source.addEventListener("alive", () => {
+      this.heard_ms = performance.now();
+    });
     for (const type of TYPES) {
       source.addEventListener(type, (message) => {
         if (source !== this.source) return;
+        this.heard_ms = performance.now();
         this.last = Number(message.lastEventId);
         this.listener.event(type, JSON.parse(message.data), this.last);
       });
@@ -90,14 +100,8 @@ export class Feed {
     this.connect();
   }
 
+  /** A connection over which nothing comes any more is none. */
   look() {
-    if (document.hidden) {
-      this.hidden_ms = performance.now();
-    } else if (this.source && performance.now() - this.hidden_ms > STALE_MS) {
-      this.source.close();
-      this.open();
-    } else {
-      this.retry();
-    }
+    if (this.source && performance.now() - this.heard_ms > SILENT_MS) this.lost();
   }
 }

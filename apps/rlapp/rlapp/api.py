@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from . import metrics
-from .access import SESSION_S, Client, TooManyAttempts
+from .access import LINK_S, SESSION_S, Client, TooManyAttempts, new_link
 from .config import Latitude, Longitude, Name
 from .drives import DriveState, Told, UnknownTrace
 from .guard import COOKIE, Known, full_client, json_only, known_client, require_same_origin
@@ -89,6 +89,8 @@ class AccessPointStatus(_Body):
 
 # How much of what has happened a page is given to begin with.
 _PAST = {"log": 300, "location": 1000, "phase": 100}
+# A browser does not notice by itself that the way to here is gone.
+_ALIVE_S = 2.0
 
 public = APIRouter(dependencies=[Depends(json_only)])
 reports = APIRouter(dependencies=[Depends(json_only), Depends(known_client)])
@@ -146,6 +148,13 @@ async def follow_link(request: Request, code: str, service: Use) -> Response:
     answer = RedirectResponse("/", 303, {"Referrer-Policy": "no-referrer"})
     _give_session(answer, service, session)
     return answer
+
+
+@private.post("/api/links", status_code=201, dependencies=[Depends(json_only)])
+async def link(service: Use) -> dict[str, Any]:
+    """A link that signs in once, for somebody's browser."""
+    code = new_link(service.store)
+    return {"url": f"{service.config.url}/sign-in/{code}", "valid_s": LINK_S}
 
 
 @private.get("/api/session", status_code=204)
@@ -213,10 +222,13 @@ async def events(
         # Whoever follows begins anew: with the state, and from the number that is in it.
         yield ServerSentEvent(raw_data="{}", event="anew")
         return
-    async for event in service.events.follow(number):
+    async for event in service.events.follow(number, _ALIVE_S):
         if not await _still_known(request, service):
             return
-        yield ServerSentEvent(raw_data=event.data, event=event.type, id=str(event.id))
+        if event is None:
+            yield ServerSentEvent(raw_data="{}", event="alive")
+        else:
+            yield ServerSentEvent(raw_data=event.data, event=event.type, id=str(event.id))
 
 
 @private.get("/api/handoffs")

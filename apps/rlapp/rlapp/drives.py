@@ -108,6 +108,8 @@ class Drives:
                     await asyncio.wait_for(changed.wait(), wait_s)
                 except TimeoutError:
                     return None
+                if self._closed:  # and with it the store
+                    return None
             order = self._kept(ue)[0]
             return None if order.number == number else order
         finally:

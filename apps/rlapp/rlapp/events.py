@@ -81,8 +81,11 @@ class Events:
         )
         return [Event(**row) for row in rows]
 
-    async def follow(self, number: int) -> AsyncIterator[Event]:
-        """All events after `number`, those to come included, until the service ends."""
+    async def follow(self, number: int, alive_s: float) -> AsyncIterator[Event | None]:
+        """All events after `number`, those to come included, until the service ends.
+
+        None is a sign of life, where nothing has happened for `alive_s`.
+        """
         while not self.closed:
             batch = self.after(number)
             for event in batch:
@@ -92,7 +95,10 @@ class Events:
                 async with self._happened:
                     # Between the look and the wait nothing can be published: there is no await.
                     if not self.closed and self.newest <= number:
-                        await self._happened.wait()
+                        try:
+                            await asyncio.wait_for(self._happened.wait(), alive_s)
+                        except TimeoutError:
+                            yield None
 
     def _wake(self) -> None:
         try:

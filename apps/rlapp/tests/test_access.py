@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi.routing import APIRoute
@@ -86,6 +87,16 @@ def test_a_link_signs_in_once(stranger: TestClient, service: Service) -> None:
     stranger.cookies.clear()
     assert stranger.get(f"/sign-in/{code}", follow_redirects=False).status_code == 401
     assert stranger.get("/api/state").status_code == 401
+
+
+def test_a_machine_gets_a_link_for_somebody(client: TestClient) -> None:
+    answer = client.post("/api/links", json={})
+    assert answer.status_code == 201
+    del client.headers["Authorization"]
+    assert client.get("/api/state").status_code == 401
+    path = urlsplit(answer.json()["url"]).path
+    assert client.get(path, follow_redirects=False).status_code == 303
+    assert client.get("/api/state").status_code == 200
 
 
 def test_a_ue_reports_itself_and_nothing_else(stranger: TestClient) -> None:

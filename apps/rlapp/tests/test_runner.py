@@ -76,6 +76,19 @@ def test_a_run_tells_what_it_does(runner: AnsibleRunner, tmp_path: Path) -> None
     assert list((tmp_path / "runs").iterdir()) == []
 
 
+@pytest.mark.usefixtures("runner")
+def test_variables_of_the_site_go_before_the_inventory_s(tmp_path: Path) -> None:
+    file = tmp_path / "the site's.yml"
+    file.write_text("greeting: hello from the site\n")
+    project = tmp_path / "project"
+    (project / "group_vars").mkdir()
+    (project / "group_vars" / "all.yml").write_text("greeting: from the inventory\n")
+    play(tmp_path, 'ansible.builtin.fail: {msg: "{{ greeting }} to {{ ue }}"}')
+    settled = Handoffs(project=project, timeout_s=20, variables=file)
+    end = AnsibleRunner(settled, tmp_path / "runs").hand_off(JOB, lambda _: None, lambda: False)
+    assert end.error == "hello from the site to ue1"
+
+
 def test_a_failure_says_why(runner: AnsibleRunner, tmp_path: Path) -> None:
     play(tmp_path, "ansible.builtin.fail: {msg: the disk is full}")
     end = runner.hand_off(JOB, lambda _: None, lambda: False)

@@ -108,7 +108,7 @@ def test_a_follower_is_woken(tmp_path: Path) -> None:
         seen: list[int] = []
 
         async def read() -> None:
-            seen.extend([event.id async for event in events.follow(0)])
+            seen.extend([event.id async for event in events.follow(0, 60) if event])
 
         reader = asyncio.create_task(read())
         for _ in range(3):
@@ -120,6 +120,20 @@ def test_a_follower_is_woken(tmp_path: Path) -> None:
         return seen
 
     assert asyncio.run(follow()) == [1, 2, 3]
+
+
+def test_a_follower_hears_that_the_service_lives(tmp_path: Path) -> None:
+    async def follow() -> list[int | None]:
+        events = Events(Store(tmp_path / "db"), kept=100)
+        events.publish("log")
+        seen: list[int | None] = []
+        async for event in events.follow(0, 0.01):
+            seen.append(event and event.id)
+            if len(seen) == 3:
+                break
+        return seen
+
+    assert asyncio.run(follow()) == [1, None, None]
 
 
 class AlwaysCell2(Silent):

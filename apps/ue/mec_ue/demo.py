@@ -20,6 +20,7 @@ from playwright.sync_api import Error
 from rich.console import Console
 from rich.table import Table
 
+from .console import begin, invite, rlapp_of
 from .samples import Watched
 from .testbed import PROJECT, TestbedError, Ue, find_ue
 from .watch import Viewer, browser_on
@@ -182,6 +183,11 @@ def watch_a_handoff(ue: Ue, console: Console) -> int:
     console.print(f"record       {shown(results)}/relocations.jsonl")
     console.print(f"raw samples  {shown(results)}/probe-*.csv, viewer.json")
     console.print(f"screenshots  {shown(results)}/before.png, after.png")
+    rlapp = rlapp_of(ue)
+    begin(rlapp, ue, loop=False)
+    console.print()
+    invite(rlapp, ue, console)
+    console.print(f"{ue.name} drives a loop between the cells now; `make drive` keeps it going")
     well = record["outcome"] == "completed" and not watched.went_back and not viewer.signed_out
     return 0 if well else 1
 

@@ -25,7 +25,7 @@ from .mobile import Mobile, Moment
 from .orders import Drives, Order, Orders
 from .radio import ENVIRONMENTS, CellsError, Radio, read_cells
 from .reporter import Reporter, Tells
-from .trace import TraceError
+from .trace import Trace, TraceError
 from .trace_file import read_trace
 
 # Below RLapp's URL.
@@ -289,6 +289,8 @@ def drivers_of(options: argparse.Namespace, told: Tells) -> list[Driver]:
     count = options.simulate or 1
     begun_s = time.time()
     drivers = []
+    if not options.simulate:
+        trace = joined(trace, radio, HostAttachment().cell())
     for number in range(count):
         mobile = Mobile(
             trace,
@@ -312,6 +314,15 @@ def drivers_of(options: argparse.Namespace, told: Tells) -> list[Driver]:
             )
         )
     return drivers
+
+
+def joined(trace: Trace, radio: Radio, cell: str) -> Trace:
+    """The trace of a UE that is in a cell: a round begins where this is the strongest."""
+    if trace.is_round:
+        for time_s in range(math.floor(trace.duration_s)):
+            if radio.strongest(trace.at(time_s).position) == cell:
+                return trace.begun_at(time_s)
+    return trace
 
 
 def _name(options: argparse.Namespace, number: int = 0) -> str:

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import random
+import socket
 import ssl
 import time
 from collections import deque
@@ -39,6 +40,32 @@ class _Item:
     until_s: float
 
 
+# A UE that has left its cell hears no more of what came in there: who waits for an answer over an
+# address that is gone has to begin anew, and soon (RFC 5482 for what was sent, keep-alive else).
+_LOST_AFTER_MS = 1000
+_LOST = (
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOST_AFTER_MS),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2),
+)
+
+
+class _Mobile(HTTPConnection):
+    """A connection that notices within seconds that its way is gone."""
+
+    def connect(self) -> None:
+        """Open it."""
+        super().connect()
+        for option in _LOST:
+            self.sock.setsockopt(*option)
+
+
+class _SecureMobile(_Mobile, HTTPSConnection):
+    """The same over TLS."""
+
+
 def connection_to(url: str, ca: Path | None, timeout_s: float) -> tuple[HTTPConnection, str]:
     """A connection to a service, not opened yet, and the path that its own paths are below.
 
@@ -54,9 +81,9 @@ def connection_to(url: str, ca: Path | None, timeout_s: float) -> tuple[HTTPConn
         raise ValueError(f"{url!r} is not the URL of a service")
     base = parts.path.rstrip("/")
     if parts.scheme == "http":
-        return HTTPConnection(parts.hostname, parts.port, timeout=timeout_s), base
+        return _Mobile(parts.hostname, parts.port, timeout=timeout_s), base
     context = ssl.create_default_context(cafile=ca)
-    secure = HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=context)
+    secure = _SecureMobile(parts.hostname, parts.port, timeout=timeout_s, context=context)
     return secure, base
 
 

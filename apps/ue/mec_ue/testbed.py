@@ -18,6 +18,7 @@ _QUESTION = """{{ {
     "arguments": ansible_ssh_common_args | default(""),
     "domain": mec_domain, "cells": mec_cells | list, "state": mec_state_dir,
     "browser_port": ue_browser_port | default(9222),
+    "rlapp": hostvars[groups["manager"] | first].rlapp_url | default("https://rlapp." ~ mec_domain),
 } }}"""
 
 
@@ -37,6 +38,7 @@ class Ue:
     cells: tuple[str, ...]
     state_dir: Path
     browser_port: int
+    rlapp_url: str
 
     def run(self, *command: str) -> str:
         """Run a command on the UE; returns its output, raises TestbedError when it fails."""
@@ -88,4 +90,5 @@ def find_ue(name: str) -> Ue:
         cells=tuple(known["cells"]),
         state_dir=Path(known["state"]),
         browser_port=int(known["browser_port"]),
+        rlapp_url=known["rlapp"],
     )

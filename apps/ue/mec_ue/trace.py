@@ -96,6 +96,28 @@ class Trace:
         back_s = gap_m * self.duration_s / length_m
         return Trace([*self._points, start], [*self._times_s, self.duration_s + back_s])
 
+    @property
+    def is_round(self) -> bool:
+        """Whether it ends where it begins."""
+        return distance_m(self._points[0], self._points[-1]) < _SAME_PLACE_M
+
+    def begun_at(self, time_s: float) -> Trace:
+        """A round from where it is at that time, to there; `time_s` is within its duration."""
+        place = self.at(time_s).position
+        later = bisect_right(self._times_s, time_s)
+        # The last point is the first one, and what was before it comes after it.
+        points = [place, *self._points[later:], *self._points[1:later], place]
+        times_s = [
+            0.0,
+            *(then_s - time_s for then_s in self._times_s[later:]),
+            *(then_s - time_s + self.duration_s for then_s in self._times_s[1:later]),
+            self.duration_s,
+        ]
+        # It may begin at one of its points.
+        if times_s[-2] >= times_s[-1]:
+            del points[-2], times_s[-2]
+        return Trace(points, times_s)
+
     def _standing(self, index: int) -> Fix:
         a, b = (0, 1) if index == 0 else (-2, -1)
         return Fix(self._points[index], 0.0, heading_deg(self._points[a], self._points[b]))

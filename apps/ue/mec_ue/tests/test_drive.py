@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from mec_ue import drive as module
 from mec_ue.attachment import AttachmentError, HostAttachment, SimulatedAttachment
-from mec_ue.drive import Clock, Driver, drive, drivers_of, parse
+from mec_ue.drive import Clock, Driver, drive, drivers_of, joined, parse
 from mec_ue.geo import Position
 from mec_ue.mobile import Mobile
 from mec_ue.radio import Cell, CellsError, Radio
@@ -142,6 +142,15 @@ def test_many_are_simulated_along_the_trace(tmp_path: Path) -> None:
     assert {location["ue"] for location in told.locations} == {f"sim{n}" for n in range(1, 21)}
     # Two handoffs a round; who begins between the cells may count one more or less.
     assert all(1 <= driver.handoffs <= 3 for driver in drivers)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_round_is_joined_where_the_cell_of_the_ue_is_the_strongest(cell: str) -> None:
+    radio, loop = Radio(CELLS), read_trace(LOOP, 10)
+    trace = joined(loop, radio, cell)
+    assert radio.strongest(trace.points[0]) == cell
+    assert trace.duration_s == pytest.approx(loop.duration_s)
+    assert joined(loop, radio, "cell3") is loop
 
 
 def test_where_nothing_is_heard_nobody_begins(tmp_path: Path) -> None:

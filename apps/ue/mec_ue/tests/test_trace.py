@@ -72,3 +72,21 @@ def test_reversed_it_is_where_it_was(path: list[Position], fraction: float) -> N
     time_s = fraction * trace.duration_s
     back = trace.reversed().at(trace.duration_s - time_s)
     assert distance_m(trace.at(time_s).position, back.position) < 0.01
+
+
+@given(paths, st.floats(0, 0.999), st.floats(0, 1))
+def test_a_round_begun_elsewhere_is_the_same_round(
+    path: list[Position], begin: float, fraction: float
+) -> None:
+    trace = Trace.at_speed([*path, path[0]], 10)
+    begin_s, time_s = begin * trace.duration_s, fraction * trace.duration_s
+    begun = trace.begun_at(begin_s)
+    assert begun.is_round
+    assert begun.duration_s == pytest.approx(trace.duration_s)
+    there = trace.at((begin_s + time_s) % trace.duration_s).position
+    assert distance_m(begun.at(time_s).position, there) < 0.01
+
+
+def test_what_does_not_come_back_is_no_round() -> None:
+    assert not Trace(CORNER, [0, 10, 30]).is_round
+    assert Trace(CORNER, [0, 10, 30]).closed().is_round
