@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +15,7 @@ from .events import Events
 from .log import Log
 from .messages import HandoffMessage, Listener, Relocation
 from .mobility import Mobility
+from .ready import ReadyRuns
 from .runner import End, Job, Progress, RunError, Runner, read_records
 from .store import Store, dumps
 
@@ -62,8 +64,9 @@ class HandoffQueue:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._cancelled: set[int] = set()
         self._stopping = False
-        # One thread more, for the survey.
-        self._threads = ThreadPoolExecutor(config.handoffs.parallel + 1, "run")
+        # Those that run, those that wait for their word, and the survey.
+        self._threads = ThreadPoolExecutor(2 * config.handoffs.parallel + 1, "run")
+        self._ready = ReadyRuns(self._start, config.state_dir / "runs", config.handoffs.parallel)
 
     async def start(self) -> None:
         """Go on where the last process ended."""
@@ -79,6 +82,7 @@ class HandoffQueue:
         self._cancelled |= set(self._tasks)
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
+        await self._ready.close()
         self._threads.shutdown()
 
     def submit(
@@ -228,30 +232,42 @@ class HandoffQueue:
 
     async def _run(self, number: int) -> None:
         row = self.handoff(number)
-        job = Job(
-            run=row["run"],
-            ue=row["ue"],
-            target_cell=row["target_cell"],
-            apps=row["apps"],
-            ho_status=row["ho_status"],
-            source_cell=row["source_cell"],
-        )
+        job = _job(row)
         loop = asyncio.get_running_loop()
 
         def tell(progress: Progress) -> None:
+            self._progress(number, progress)
+
+        def tell_from_thread(progress: Progress) -> None:
             loop.call_soon_threadsafe(self._progress, number, progress)
 
-        try:
-            end = await loop.run_in_executor(
-                self._threads, self._runner.hand_off, job, tell, lambda: number in self._cancelled
-            )
-        except RunError as error:
-            end = End("failed", str(error))
+        def cancelled() -> bool:
+            return number in self._cancelled
+
+        ready = await self._ready.take(job)
+        if ready is None:
+            end = await self._start(job, tell_from_thread, cancelled)
+        else:
+            job = ready.job
+            self._change(number, run=job.run)
+            end = await ready.go(row["asked_s"], tell, cancelled)
         # A task that was under way on a host is not stopped by that.
         stopped = end.status in ("canceled", "timeout")
-        if stopped and not await self._is_over(row["run"]):
+        if stopped and not await self._is_over(job.run):
             return
         await self._conclude(number, end)
+
+    async def _start(
+        self, job: Job, tell: Callable[[Progress], None], cancelled: Callable[[], bool]
+    ) -> End:
+        """Run a job in a thread."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(
+                self._threads, self._runner.hand_off, job, tell, cancelled
+            )
+        except RunError as error:
+            return End("failed", str(error))
 
     async def _is_over(self, run: str) -> bool:
         """Wait until nothing of a run is left; False where the service ends before that."""
@@ -294,8 +310,11 @@ class HandoffQueue:
                         outcomes[item["app"]] == "completed",
                     )
             self._change(number, state=state, error=error, ended_s=time.time())
-        if state == "completed" and row["ho_status"] == "IN_PREPARATION":
-            self._mobility.prepared(time.time() - row["asked_s"])
+        if state == "completed" and row["ho_status"] == "IN_PREPARATION" and not self._stopping:
+            # Announced in time is what finds a run that waits for it.
+            self._ready.add(
+                _job(row), lambda: self._mobility.prepared(time.time() - row["asked_s"])
+            )
         level = self._log.info if state == "completed" else self._log.warning
         level(f"handoff {state}", handoff=number, ue=row["ue"], error=error)
 
@@ -406,6 +425,18 @@ class HandoffQueue:
 
     def _tell(self, number: int) -> None:
         self._events.publish("handoff", handoff=self.handoff(number))
+
+
+def _job(row: dict[str, Any]) -> Job:
+    """What a handoff is to run."""
+    return Job(
+        run=row["run"],
+        ue=row["ue"],
+        target_cell=row["target_cell"],
+        apps=row["apps"],
+        ho_status=row["ho_status"],
+        source_cell=row["source_cell"],
+    )
 
 
 def _public(row: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,10 @@ _FAILURES = ("runner_on_failed", "runner_on_unreachable")
 
 @dataclass(frozen=True)
 class Job:
-    """A handoff to run. `run` names it, and the folder of its records."""
+    """A handoff to run. `run` names it, and the folder of its records.
+
+    word: a pipe at which the run waits before it changes anything.
+    """
 
     run: str
     ue: str
@@ -29,10 +32,15 @@ class Job:
     apps: list[str]
     ho_status: str | None = None
     source_cell: str | None = None
+    word: Path | None = None
 
     def variables(self) -> dict[str, Any]:
         """The handoff message, as `playbooks/handoff.yml` takes it."""
-        optional = {"ho_status": self.ho_status, "source_cell": self.source_cell}
+        optional = {
+            "ho_status": self.ho_status,
+            "source_cell": self.source_cell,
+            "handoff_word": self.word and str(self.word),
+        }
         return {
             "ue": self.ue,
             "target_cell": self.target_cell,

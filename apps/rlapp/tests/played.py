@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import secrets
 import sys
 import threading
@@ -89,6 +91,8 @@ class PlayedRunner:
         ]
         tell(Progress("task", {"task": "Plan the handoff"}))
         tell(Progress("plan", {"move_ue": execute, "relocations": planned}))
+        if job.word and not _word_comes(job.word, cancelled):
+            return End("canceled")
         while not self.go_on.wait(0.01):
             if cancelled():
                 return End("canceled")
@@ -137,6 +141,19 @@ class PlayedRunner:
 
     def is_running(self, run: str) -> bool:
         return run in self.orphans
+
+
+def _word_comes(word: Path, cancelled: Callable[[], bool]) -> bool:
+    """Wait for the word; False where it was cancelled."""
+    pipe = os.open(word, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        while not cancelled():
+            with contextlib.suppress(BlockingIOError):
+                return float(os.read(pipe, 100)) > 0
+            time.sleep(0.01)
+    finally:
+        os.close(pipe)
+    return False
 
 
 def record(item: dict[str, Any], job: Job, outcome: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from played import PlayedRunner, record, report, write_records
+from rlapp import ready as ready_runs
 from rlapp.app import create_app
 from rlapp.config import Config
 from rlapp.runner import End, Job
@@ -107,6 +108,71 @@ def test_turning_back_takes_a_waiting_preparation_out(
     assert client.get(f"/api/handoffs/{waiting['id']}").json()["state"] == "cancelled"
     runner.go_on.set()
     assert ended(client, last)["state"] == "completed"
+
+
+def prepared(client: TestClient, runner: PlayedRunner) -> Job:
+    """Have a handoff to cell2 announced; returns the run that waits for it then."""
+    assert ended(client, hand_off(client, ho_status="IN_PREPARATION"))["state"] == "completed"
+    until(lambda: len(runner.jobs) == 2, "the run that waits")
+    ready = runner.jobs[1]
+    assert (ready.target_cell, ready.ho_status) == ("cell2", "IN_EXECUTION")
+    return ready
+
+
+def test_what_is_prepared_is_handed_off_by_a_run_that_waits(
+    client: TestClient, runner: PlayedRunner
+) -> None:
+    ready = prepared(client, runner)
+    # The page sees nothing of it: it has done nothing yet.
+    assert [handoff["state"] for handoff in client.get("/api/handoffs").json()] == ["completed"]
+    assert client.get("/api/relocations").json() == []
+    done = ended(client, hand_off(client, ho_status="IN_EXECUTION"))
+    assert (done["state"], done["run"]) == ("completed", ready.run)
+    assert done["plan"]["relocations"][0]["execute"]
+    (kept,) = client.get("/api/relocations").json()
+    assert (kept["id"], kept["rlapp_handoff"]) == (f"id-{ready.run}", done["id"])
+    assert len(runner.jobs) == 2
+    until(lambda: runner.side_by_side == 0)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"target": "cell2", "ho_status": "CANCELLED"},
+        {"target": "cell1", "ho_status": "IN_EXECUTION"},
+        {"target": "cell2"},
+    ],
+)
+def test_whatever_else_happens_ends_the_run_that_waits(
+    client: TestClient, runner: PlayedRunner, message: dict[str, Any]
+) -> None:
+    ready = prepared(client, runner)
+    done = ended(client, hand_off(client, **message))
+    assert done["state"] == "completed"
+    assert [job.run for job in runner.jobs[2:]] == [done["run"]] != [ready.run]
+    until(lambda: runner.side_by_side == 0)
+    assert all(
+        record["id"] != f"id-{ready.run}" for record in client.get("/api/relocations").json()
+    )
+
+
+def test_a_run_waits_no_longer_than_its_plan_is_true(
+    client: TestClient, runner: PlayedRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready_runs, "USEFUL_S", 0.1)
+    ready = prepared(client, runner)
+    until(lambda: runner.side_by_side == 0, "its end")
+    done = ended(client, hand_off(client, ho_status="IN_EXECUTION"))
+    assert done["state"] == "completed" and done["run"] != ready.run
+
+
+def test_a_service_that_ends_waits_for_no_word(
+    service: Service, runner: PlayedRunner, client_of: Callable[[Service], TestClient]
+) -> None:
+    with client_of(service) as client:
+        prepared(client, runner)
+    assert runner.side_by_side == 0
+    assert list((service.config.state_dir / "runs").iterdir()) == []
 
 
 @pytest.mark.parametrize(

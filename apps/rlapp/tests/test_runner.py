@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,13 @@ def test_variables_of_the_site_go_before_the_inventory_s(tmp_path: Path) -> None
     settled = Handoffs(project=project, timeout_s=20, variables=file)
     end = AnsibleRunner(settled, tmp_path / "runs").hand_off(JOB, lambda _: None, lambda: False)
     assert end.error == "hello from the site to ue1"
+
+
+def test_a_run_is_told_where_its_word_comes(runner: AnsibleRunner, tmp_path: Path) -> None:
+    play(tmp_path, 'ansible.builtin.fail: {msg: "{{ handoff_word }}"}')
+    word = tmp_path / "word"
+    end = runner.hand_off(replace(JOB, word=word), lambda _: None, lambda: False)
+    assert end.error == str(word)
 
 
 def test_a_failure_says_why(runner: AnsibleRunner, tmp_path: Path) -> None:
