@@ -60,12 +60,9 @@ class Ready:
 
     def hear(self, progress: Progress) -> None:
         """Keep what the run tells until somebody asks for it."""
-        if self.tell is not None:
-            self.tell(progress)
-            return
-        self.told.append(progress)
         if progress.kind == "plan":
             self.planned()
+        (self.told.append if self.tell is None else self.tell)(progress)
 
     async def go(self, asked_s: float, tell: Tell, cancelled: Callable[[], bool]) -> End:
         """Give the word, and wait for the end."""

@@ -9,6 +9,7 @@ import secrets
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class PlayedRunner:
         self.results = results
         self.phase_s = phase_s
         self.jobs: list[Job] = []
-        self.at = {"videoapp": "worker1", "other": "worker1"}
+        self.at = defaultdict(lambda: "worker1", videoapp="worker1", other="worker1")
         self.outcome = "completed"
         self.end = End("successful")
         self.go_on = threading.Event()

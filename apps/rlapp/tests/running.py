@@ -50,10 +50,12 @@ def process(
     run = ["-m", "rlapp", "serve", str(file), "--port", str(port)]
     play = ["-m", "played", str(file), str(port), str(played_s)]
     with (
+        (file.parent / "log").open("wb") as log,
         subprocess.Popen(
             [sys.executable, *(run if played_s is None else play)],
             env=environment(),
-            stderr=subprocess.PIPE,
+            # Nobody reads along: a pipe would be full one day, and the service would wait.
+            stderr=log,
         ) as running,
         httpx.Client(
             base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}

@@ -143,7 +143,7 @@ def follow(rlapp: Rlapp, ue: Ue, console: Console, status: Status) -> None:
                 if kind == "location" and event["ue"] == ue.name:
                     status.update(place_of(event))
                 elif said := line_of(kind, event):
-                    console.print(f"{time.strftime('%H:%M:%S')}  {said}")
+                    console.print(f"{time.strftime('%H:%M:%S')}  {said}", soft_wrap=True)
         except (OSError, HTTPException):
             console.print(f"{time.strftime('%H:%M:%S')}  the connection to RLapp is lost")
         time.sleep(_PAUSE_S)
