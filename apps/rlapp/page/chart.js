@@ -50,6 +50,10 @@ export class ChartView {
       points: { show: true, size: 6, fill: colour(name), stroke: colour(name) }, ...options,
     });
     const round = (number) => (Number.isInteger(number) ? String(number) : "");
+    const power = (time_ms) => {
+      if (Math.log10(time_ms) % 1 !== 0) return "";
+      return time_ms < 1000 ? `${time_ms} ms` : `${time_ms / 1000} s`;
+    };
     this.plot = new uPlot({
       ...this.space(),
       padding: [8, 8, 0, 0],
@@ -60,7 +64,7 @@ export class ChartView {
       },
       axes: [
         { ...axis, size: 26, incrs: [1, 2, 5, 10, 20, 50, 100], values: (_plot, ticks) => ticks.map(round) },
-        { ...axis, size: 60, values: (_plot, ticks) => ticks.map((tick) => (Math.log10(tick) % 1 === 0 ? `${tick} ms` : "")) },
+        { ...axis, size: 60, values: (_plot, ticks) => ticks.map(power) },
       ],
       series: [
         { label: "No", value: (_plot, number) => number ?? "–" },

@@ -53,6 +53,16 @@ class Rlapp:
         wanted = {"trace": trace, "speed_mps": speed_mps if trace else None, "loop": loop}
         self._json("PUT", f"/api/ues/{ue}/order", wanted)
 
+    def hand_off(self, ue: str, target_cell: str) -> int:
+        """Have a UE handed off; returns the number of the handoff."""
+        message = {"ue": ue, "target_cell": target_cell}
+        return int(self._json("POST", "/api/handoffs", message)["id"])
+
+    def handoff(self, number: int) -> dict[str, Any]:
+        """One handoff."""
+        found: dict[str, Any] = self._json("GET", f"/api/handoffs/{number}")
+        return found
+
     def events(self, after: int) -> Iterator[tuple[str, dict[str, Any]]]:
         """What happens, each with its kind; ends where the connection does."""
         with self._open("GET", f"/api/events?after={after}", None, _SILENCE_S) as stream:
