@@ -189,3 +189,20 @@ def test_a_pod_is_reached_from_the_other_worker_by_its_own_address(pod: dict[str
 def test_pods_go_before_what_the_node_does_for_itself(name: str) -> None:
     show = "systemctl show --value --property CPUWeight"
     assert connect(name).check_output(f"{show} system.slice") == "10"
+
+
+def test_rlapp_is_a_pod_of_the_manager_with_no_rights() -> None:
+    (found,) = get("pods", f"--namespace={NAMESPACE}", "-l", "app.kubernetes.io/name=rlapp")[
+        "items"
+    ]
+    assert found["spec"]["nodeName"] == "master"
+    (status,) = found["status"]["containerStatuses"]
+    assert (status["ready"], status["restartCount"]) == (True, 0)
+    context = found["spec"]["containers"][0]["securityContext"]
+    assert (context["runAsNonRoot"], context["readOnlyRootFilesystem"]) == (True, True)
+    assert found["spec"]["automountServiceAccountToken"] is False
+
+
+def test_a_ue_reaches_rlapp_through_its_gateway() -> None:
+    answer = connect("ue1").check_output("curl --silent --fail https://rlapp.mec.test/healthz")
+    assert json.loads(answer) == {"status": "ok"}
