@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import re
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ _WAIT_S = 25.0
 _TIMEOUT_S = 35.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
-_REPORT_USEFUL_S = 30.0
+# What a UE has and does is true until it tells otherwise, however late RLapp comes.
+_REPORT_USEFUL_S = math.inf
 # What RLapp takes.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _TRACES_MAX = 100

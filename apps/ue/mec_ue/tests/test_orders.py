@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -94,6 +95,8 @@ class Told:
             self.locations += 1
             return
         assert path == "/api/ues/ue1/drive"
+        # Also an RLapp that comes a long time later is told.
+        assert useful_s == math.inf
         told = (content["state"], content["number"])
         self.drives.append((*told, content["error"]))
         self.traces = content["traces"]
