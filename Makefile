@@ -76,7 +76,7 @@ down: ## Take the testbed down; images, keys and results stay
 
 clean: down ## Remove everything that was made here, except results/
 	@testbed/engine remove
-	@rm -rf $(CACHE)/kubernetes
+	@rm -rf $(CACHE)/kubernetes $(CACHE)/rlapp
 	@rmdir --ignore-fail-on-non-empty $(CACHE) 2>/dev/null || true
 	@rm -rf $(VENV) $(STATE) .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './results/*' -prune -exec rm -rf {} +
