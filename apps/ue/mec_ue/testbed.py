@@ -18,7 +18,8 @@ _QUESTION = """{{ {
     "arguments": ansible_ssh_common_args | default(""),
     "domain": mec_domain, "cells": mec_cells | list, "state": mec_state_dir,
     "browser_port": ue_browser_port | default(9222),
-    "rlapp": hostvars[groups["manager"] | first].rlapp_url | default("https://rlapp." ~ mec_domain ~ ":8443"),
+    "rlapp": hostvars[groups["manager"] | first].rlapp_url
+             | default("https://rlapp." ~ mec_domain ~ ":8443"),
 } }}"""
 
 
