@@ -1,7 +1,7 @@
 """Runs that were started ahead, and wait for the word.
 
 Ansible takes seconds to start and to ask the hosts. For a handoff that is announced all of this is
-done before its time: such a run has its plan, has changed nothing, and waits at a pipe. Whatever
+done before its time: such a run has its plan, has moved nothing, and waits at a pipe. Whatever
 else is to happen to its UE or its apps ends it first.
 """
 

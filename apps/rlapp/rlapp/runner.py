@@ -23,7 +23,7 @@ _FAILURES = ("runner_on_failed", "runner_on_unreachable")
 class Job:
     """A handoff to run. `run` names it, and the folder of its records.
 
-    word: a pipe at which the run waits before it changes anything.
+    word: a pipe at which the run waits before it moves anything.
     """
 
     run: str

@@ -51,7 +51,8 @@ def test_a_killed_service_has_lost_nothing_and_events_go_on(file: Path) -> None:
                     break
         assert ids == [seen["event"], seen["event"] + 1]
         running.send_signal(signal.SIGTERM)
-        _, log = running.communicate(timeout=20)
+        running.wait(timeout=20)
+        log = (file.parent / "log").read_text()
         assert running.returncode == -signal.SIGTERM, log
         for line in log.splitlines():
             assert json.loads(line)["level"] in ("info", "warning")
