@@ -77,7 +77,7 @@ def test_the_user_moves_and_the_service_follows(
         rows.count(),
         int(page.locator("#chart").get_attribute("data-points") or 0),
     )
-    handoffs = len(rlapp.state()["handoffs"])
+    last = max((handoff["id"] for handoff in rlapp.state()["handoffs"]), default=0)
     page.evaluate(_LISTEN)
     with Viewer(browser, f"https://videoapp.{ue.domain}") as viewer:
         viewer.sign_in("viewer", ue.secret("videoapp_password"))
@@ -101,8 +101,7 @@ def test_the_user_moves_and_the_service_follows(
         viewer.watch_for(5)
         watched = viewer.summary()
 
-    newest = sorted(rlapp.state()["handoffs"], key=lambda handoff: int(handoff["id"]))
-    announced, executed = newest[handoffs : handoffs + 2]
+    announced, executed = rlapp.handoff(last + 1), rlapp.handoff(last + 2)
     assert (announced["ho_status"], announced["origin"]) == ("IN_PREPARATION", "prediction")
     assert (executed["ho_status"], executed["state"]) == ("IN_EXECUTION", "completed")
     (relocation,) = executed["plan"]["relocations"]

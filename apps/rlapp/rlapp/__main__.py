@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from . import log
-from .access import new_link
+from .access import sign_in_url
 from .app import create_app
 from .config import Config, ConfigError, read_config
 from .runner import Runner
@@ -58,7 +58,7 @@ def serve(
 
 def _link(config: Config) -> None:
     store = Store(config.database)
-    print(f"{config.url}/sign-in/{new_link(store)}")
+    print(sign_in_url(config, store))
     store.close()
 
 

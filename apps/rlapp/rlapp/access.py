@@ -118,6 +118,11 @@ def new_link(store: Store) -> str:
     return code
 
 
+def sign_in_url(config: Config, store: Store) -> str:
+    """A link that signs in once, soon."""
+    return f"{config.url}/sign-in/{new_link(store)}"
+
+
 def _hash(secret: str) -> str:
     # Secrets are random and long: nothing slower than this is needed.
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

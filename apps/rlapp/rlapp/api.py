@@ -14,7 +14,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from . import metrics
-from .access import LINK_S, SESSION_S, Client, TooManyAttempts, new_link
+from .access import LINK_S, SESSION_S, Client, TooManyAttempts, sign_in_url
 from .config import Latitude, Longitude, Name
 from .drives import DriveState, Told, UnknownTrace
 from .guard import COOKIE, Known, full_client, json_only, known_client, require_same_origin
@@ -153,8 +153,7 @@ async def follow_link(request: Request, code: str, service: Use) -> Response:
 @private.post("/api/links", status_code=201, dependencies=[Depends(json_only)])
 async def link(service: Use) -> dict[str, Any]:
     """A link that signs in once, for somebody's browser."""
-    code = new_link(service.store)
-    return {"url": f"{service.config.url}/sign-in/{code}", "valid_s": LINK_S}
+    return {"url": sign_in_url(service.config, service.store), "valid_s": LINK_S}
 
 
 @private.get("/api/session", status_code=204)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from .log import Log
 from .messages import HandoffMessage, Listener, Relocation
 from .mobility import Mobility
 from .ready import ReadyRuns
-from .runner import End, Job, Progress, RunError, Runner, read_records
+from .runner import End, Job, Progress, RunError, Runner, new_run, read_records
 from .store import Store, dumps
 
 _STOP_S = 30.0
@@ -111,7 +110,7 @@ class HandoffQueue:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)",
                 (
                     key,
-                    f"rlapp-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}",
+                    new_run(),
                     message.ue,
                     message.source_cell,
                     message.target_cell,
@@ -233,20 +232,16 @@ class HandoffQueue:
     async def _run(self, number: int) -> None:
         row = self.handoff(number)
         job = _job(row)
-        loop = asyncio.get_running_loop()
 
         def tell(progress: Progress) -> None:
             self._progress(number, progress)
-
-        def tell_from_thread(progress: Progress) -> None:
-            loop.call_soon_threadsafe(self._progress, number, progress)
 
         def cancelled() -> bool:
             return number in self._cancelled
 
         ready = await self._ready.take(job)
         if ready is None:
-            end = await self._start(job, tell_from_thread, cancelled)
+            end = await self._start(job, tell, cancelled)
         else:
             job = ready.job
             self._change(number, run=job.run)
@@ -260,11 +255,15 @@ class HandoffQueue:
     async def _start(
         self, job: Job, tell: Callable[[Progress], None], cancelled: Callable[[], bool]
     ) -> End:
-        """Run a job in a thread."""
+        """Run a job in a thread; what it tells is told in the event loop."""
         loop = asyncio.get_running_loop()
+
+        def tell_from_thread(progress: Progress) -> None:
+            loop.call_soon_threadsafe(tell, progress)
+
         try:
             return await loop.run_in_executor(
-                self._threads, self._runner.hand_off, job, tell, cancelled
+                self._threads, self._runner.hand_off, job, tell_from_thread, cancelled
             )
         except RunError as error:
             return End("failed", str(error))

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .runner import End, Job, Progress
+from .runner import End, Job, Progress, new_run
 
 # What the run has found when it made its plan is not true for ever.
 USEFUL_S = 60.0
@@ -78,7 +77,7 @@ class ReadyRuns:
     """The runs that wait, one of a UE.
 
     Args:
-        start: runs a job; in the event loop, as everything here.
+        start: runs a job, and tells in the event loop, as everything here.
         folder: where the pipes are.
         limit: how many may wait at a time.
     """
@@ -93,15 +92,11 @@ class ReadyRuns:
         """Start one for the handoff that was prepared for; `planned` is called when it waits."""
         if job.ue in self._waiting or len(self._waiting) >= self._limit:
             return
-        run = f"rlapp-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+        run = new_run()
         word = Word(self._folder, run)
         job = replace(job, run=run, ho_status="IN_EXECUTION", word=word.path)
         ready = Ready(job, word, time.monotonic() + USEFUL_S, planned)
         self._waiting[job.ue] = ready
-        loop = asyncio.get_running_loop()
-
-        def tell(progress: Progress) -> None:
-            loop.call_soon_threadsafe(ready.hear, progress)
 
         def stopped() -> bool:
             late = ready.tell is None and time.monotonic() > ready.useful_until_s
@@ -109,13 +104,13 @@ class ReadyRuns:
 
         async def run_it() -> End:
             try:
-                return await self._start(job, tell, stopped)
+                return await self._start(job, ready.hear, stopped)
             finally:
                 word.close()
                 if self._waiting.get(job.ue) is ready:
                     del self._waiting[job.ue]
 
-        ready.end = loop.create_task(run_it())
+        ready.end = asyncio.get_running_loop().create_task(run_it())
 
     async def take(self, job: Job) -> Ready | None:
         """The run that waits for this, if there is one; those that are in its way are ended."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shlex
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,11 @@ from .config import Handoffs
 # Tells a playbook that another process started from all others on this machine.
 RUN_VARIABLE = "RLAPP_RUN"
 _FAILURES = ("runner_on_failed", "runner_on_unreachable")
+
+
+def new_run() -> str:
+    """A name for a run that no other has."""
+    return f"rlapp-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)
