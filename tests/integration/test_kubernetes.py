@@ -216,3 +216,4 @@ def test_a_target_that_is_lost_leaves_the_source_serving(
     assert serves(testbed)
     assert testbed.where(APP)[source] == "serving"
     assert not writers(testbed, target) or testbed.where(APP)[target] == "prepared"
+    testbed.handoff(CELL_OF[target], "-e", "ho_status=cancelled")

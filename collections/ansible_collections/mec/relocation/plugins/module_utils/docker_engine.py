@@ -72,10 +72,13 @@ class DockerEngine:
         return str(names[0])
 
     def remove_image(self, image_id: str) -> None:
-        """Remove an image with all of its names, if it is there."""
+        """Remove an image with all of its names, if it is there.
+
+        A container that has ended does not keep it: kubelets leave some for a minute.
+        """
         with errors(f"Cannot remove image {image_id}"), contextlib.suppress(ImageNotFound):
             for name in self.client.images.get(image_id).tags or [image_id]:
-                self.client.images.remove(name)
+                self.client.images.remove(name, force=True)
 
     def layer_folders(self, container: str) -> list[str] | None:
         """The folders of what a container changed and of its image's layers, the topmost first.
