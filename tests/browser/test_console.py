@@ -18,7 +18,7 @@ from mec_ue.testbed import Ue, find_ue
 from mec_ue.watch import DESKTOP, PHONE, Viewer, browser_on
 from playwright.sync_api import Browser, Page, expect
 
-pytestmark = pytest.mark.testbed
+pytestmark = [pytest.mark.testbed, pytest.mark.both]
 
 # A round takes 115 s; it comes to a handoff in half of that, wherever it begins.
 HANDOFF_WITHIN_S = 120.0
