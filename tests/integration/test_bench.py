@@ -65,7 +65,7 @@ def test_every_scheme_went_there_and_back(samples):
 def test_every_sample_is_complete_and_makes_sense(samples):
     for sample in samples:
         assert 0.005 <= sample.longest_gap_s < LONGEST_S
-        # A peer's command may end before its users are served: they are watched for some seconds more.
+        # A peer's command may end before its users are served; they are watched for longer.
         assert 0 < sample.message_s <= sample.served_s <= sample.total_s + AFTER_S < LONGEST_S
         assert sample.failed < sample.requests
         assert sample.requests > LEAST_REQUESTS
