@@ -74,6 +74,13 @@ class Testbed:
         """Run a playbook of the project; a failure shows its output."""
         return self._run(["ansible-playbook", f"playbooks/{name}.yml", *arguments])
 
+    def deploy(self, declaration: str) -> None:
+        """Deploy the apps of a file.
+
+        RLapp, on the manager, knows the apps of the inventory: other tests want it to go on so.
+        """
+        self.playbook("testbed", "-e", f"@{declaration}", "--limit", "!manager")
+
     def refused(self, name: str, *arguments: str) -> str:
         """Run a playbook that has to fail; what it printed, on one line."""
         ended = self._ended(["ansible-playbook", f"playbooks/{name}.yml", *arguments])
@@ -187,9 +194,6 @@ def testbed() -> Testbed:
 
 @pytest.fixture(scope="session")
 def radicale(testbed: Testbed) -> str:
-    """Radicale, deployed from examples/; its address.
-
-    RLapp, on the manager, knows the apps of the inventory: the other tests want it to go on so.
-    """
-    testbed.playbook("testbed", "-e", "@examples/radicale.yml", "--limit", "!manager")
+    """Radicale, deployed from examples/; its address."""
+    testbed.deploy("examples/radicale.yml")
     return "https://radicale.mec.test"

@@ -127,7 +127,7 @@ class Ledger:
 @pytest.fixture(scope="module")
 def ledger(testbed: Testbed) -> Iterator[Ledger]:
     """The app, deployed; its image is on both ME hosts."""
-    testbed.playbook("testbed", "-e", f"@{FOLDER.relative_to(PROJECT)}/ledger.yml")
+    testbed.deploy(f"{FOLDER.relative_to(PROJECT)}/ledger.yml")
     testbed.on("ue1", f"cat > {CLIENT}", (FOLDER / "client.py").read_text())
     for host in ME_HOSTS:
         testbed.module(host, "mec.relocation.image_sync", image="ledger:1.0")
