@@ -79,7 +79,7 @@ class Testbed:
 
         RLapp, on the manager, knows the apps of the inventory: other tests want it to go on so.
         """
-        self.playbook("testbed", "-e", f"@{declaration}", "--limit", "!manager")
+        self.playbook("deploy", "-e", f"@{declaration}", "--limit", "!manager")
 
     def refused(self, name: str, *arguments: str) -> str:
         """Run a playbook that has to fail; what it printed, on one line."""

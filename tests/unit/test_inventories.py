@@ -102,10 +102,13 @@ def group_variables(name: str, group: str) -> set[str]:
 
 
 def plays() -> Iterator[dict[str, Any]]:
-    """The plays of all playbooks, but those whose hosts are found while they run."""
+    """The plays of all playbooks, but those whose hosts are found while they run.
+
+    A playbook that is imported by another is one of them.
+    """
     for playbook in PLAYBOOKS:
         for play in yaml.safe_load(playbook.read_text(encoding="utf-8")):
-            if "{{" not in play["hosts"]:
+            if "hosts" in play and "{{" not in play["hosts"]:
                 yield play
 
 

@@ -293,7 +293,7 @@ def _refuse_unreachable(
         )
     if not serving:
         raise RelocationError(
-            f"App {app!r} serves nowhere.", "Deploy it (playbooks/testbed.yml does)."
+            f"App {app!r} serves nowhere.", "Deploy it (playbooks/deploy.yml does)."
         )
 
 

@@ -62,7 +62,7 @@ class AppState:
         if data is None:
             raise RelocationError(
                 f"App {self.name!r} is not known on this host.",
-                "Declare it in mec_apps and deploy it (playbooks/testbed.yml, or handoff.yml).",
+                "Declare it in mec_apps and deploy it (playbooks/deploy.yml, or handoff.yml).",
             )
         return App.from_dict(data)
 
