@@ -27,7 +27,7 @@ tls.sendall(b"POST /api/session HTTP/1.1\\r\\nHost: videoapp.mec.test\\r\\n"
             b"Content-Type: application/json\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
             b"1\\r\\n{\\r\\n")
 print("sent", flush=True)
-time.sleep(25)
+time.sleep(50)
 """
 # The cutover is the process on the source that holds a channel to the target's agent.
 CUTOVER = "ps -o ppid= -p $(pgrep -o -f 'IdentityFile=/etc/mec-relocation/agent_key.* agent$')"

@@ -143,9 +143,18 @@ def stopped(testbed: Testbed, host: str, unit: str) -> Iterator[None]:
         testbed.on(host, f"systemctl start {unit}")
 
 
+def controllers(testbed: Testbed) -> list[str]:
+    """When those that make and place pods last said that they are at it."""
+    leases = ["lease", "kube-controller-manager", "kube-scheduler", "--namespace=kube-system"]
+    return kubectl(testbed, "get", *leases, "-o=jsonpath={.items[*].spec.renewTime}").split()
+
+
 @contextlib.contextmanager
 def no_api(testbed: Testbed) -> Iterator[None]:
-    """The API server is killed, and does not come back before the end."""
+    """The API server is killed, and does not come back before the end.
+
+    Then the controllers do, too, which have ended with it: no pod is made without them.
+    """
     testbed.on("master", f"mv /etc/kubernetes/manifests/{MANIFEST} /etc/kubernetes/")
     try:
         testbed.on("master", "docker kill $(docker ps --quiet --filter name=k8s_kube-apiserver_)")
@@ -154,6 +163,8 @@ def no_api(testbed: Testbed) -> Iterator[None]:
         testbed.on("master", f"mv /etc/kubernetes/{MANIFEST} /etc/kubernetes/manifests/")
         api = "kubectl --kubeconfig=/etc/kubernetes/admin.conf get --raw=/readyz || true"
         assert soon(lambda: testbed.on("master", api).strip() == "ok", within_s=PATIENCE_S)
+        back = testbed.on("master", "date --utc +%FT%TZ").strip()
+        assert soon(lambda: min(controllers(testbed)) > back, within_s=PATIENCE_S)
 
 
 @pytest.mark.parametrize("which", ["source", "target"])
