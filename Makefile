@@ -82,21 +82,28 @@ clean: down ## Remove everything that was made here, except results/
 	@find . -name __pycache__ -not -path './results/*' -prune -exec rm -rf {} +
 
 ##@ Check
-.PHONY: test test-kubernetes test-fast lint unit
-test: ## Run all checks, on a testbed that is taken down afterwards
+.PHONY: test test-docker test-kubernetes test-fast lint unit unit-project unit-rlapp
+test: ## Run all checks, on testbeds of both platforms that are taken down afterwards
 	@mkdir -p $(LOGS); rm -f $(LOGS)/*.log; \
-	trap 'code=$$?; $(MAKE) down; grep -hE "[0-9]+ (passed|failed|error)" $(LOGS)/*.log; exit $$code' EXIT; \
-	$(MAKE) test-fast; \
-	$(MAKE) platform PLATFORM=docker; $(MAKE) images PLATFORM=docker; \
-	molecule test --scenario-name default --destroy=never 2>&1 | tee $(LOGS)/2-docker.log; \
-	pytest -m "not kubernetes" $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/3-docker.log
+	trap 'code=$$?; grep -hE "[0-9]+ (passed|failed|error)" $(LOGS)/*.log; exit $$code' EXIT; \
+	$(MAKE) platform PLATFORM=docker; \
+	$(MAKE) test-fast images kubernetes-image PLATFORM=docker; \
+	$(MAKE) test-docker; \
+	$(MAKE) test-kubernetes
 
-test-kubernetes: ## Run the checks of the testbed as a cluster, which is taken down afterwards
+# What is not of one platform alone, and not marked to be run on both, is run on docker.
+SCENARIO_docker := default
+SCENARIO_kubernetes := kubernetes
+TESTS_docker := not kubernetes
+TESTS_kubernetes := kubernetes or both
+test-docker: ## Run the checks of the testbed that has engines alone
+test-kubernetes: ## Run the checks of the testbed as a cluster
+test-docker test-kubernetes: test-%: venv-dev
 	@mkdir -p $(LOGS); \
 	trap 'code=$$?; $(MAKE) down; exit $$code' EXIT; \
-	$(MAKE) venv-dev; $(MAKE) platform PLATFORM=kubernetes; $(MAKE) images helm PLATFORM=kubernetes; \
-	molecule test --scenario-name kubernetes --destroy=never 2>&1 | tee $(LOGS)/4-kubernetes.log; \
-	pytest -m "kubernetes or both" $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/5-kubernetes.log
+	$(MAKE) platform PLATFORM=$*; $(MAKE) images helm PLATFORM=$*; \
+	molecule test --scenario-name $(SCENARIO_$*) --destroy=never 2>&1 | tee $(LOGS)/2-$*.log; \
+	pytest -m "$(TESTS_$*)" $(TESTBED_TESTS) 2>&1 | tee $(LOGS)/3-$*.log
 
 test-fast: lint unit ## Run what needs no testbed
 
@@ -108,10 +115,17 @@ lint: venv-dev ## Check style and types
 	@yamllint --strict .
 	@ansible-lint -q
 
-unit: venv-dev helm ## Run the unit tests
+unit: unit-project unit-rlapp ## Run the unit tests
+
+# RLapp's have what it runs with; at the same time as all others, as neither takes two processors.
+unit-project: venv-dev helm
 	@testbed/packages tests
 	@mkdir -p $(LOGS)
 	@pytest --quiet $(UNIT_TESTS) 2>&1 | tee $(LOGS)/1-unit.log
+
+unit-rlapp: venv-dev
+	@testbed/packages tests
+	@mkdir -p $(LOGS)
 	@$(RLAPP)/bin/pytest --quiet apps/rlapp/tests 2>&1 | tee $(LOGS)/1-rlapp.log
 
 # What the targets above are made of.
