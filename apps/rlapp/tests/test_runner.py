@@ -52,7 +52,7 @@ def runner(tmp_path: Path) -> AnsibleRunner:
         f"localhost ansible_connection=local ansible_python_interpreter={sys.executable}\n"
     )
     (project / "ansible.cfg").write_text("[defaults]\ninventory = hosts\n")
-    return AnsibleRunner(Handoffs(project=project, timeout_s=20), tmp_path / "runs")
+    return AnsibleRunner(Handoffs(project=project, timeout_s=60), tmp_path / "runs")
 
 
 def play(tmp_path: Path, last: str) -> None:
@@ -85,7 +85,7 @@ def test_variables_of_the_site_go_before_the_inventory_s(tmp_path: Path) -> None
     (project / "group_vars").mkdir()
     (project / "group_vars" / "all.yml").write_text("greeting: from the inventory\n")
     play(tmp_path, 'ansible.builtin.fail: {msg: "{{ greeting }} to {{ ue }}"}')
-    settled = Handoffs(project=project, timeout_s=20, variables=file)
+    settled = Handoffs(project=project, timeout_s=60, variables=file)
     end = AnsibleRunner(settled, tmp_path / "runs").hand_off(JOB, lambda _: None, lambda: False)
     assert end.error == "hello from the site to ue1"
 
