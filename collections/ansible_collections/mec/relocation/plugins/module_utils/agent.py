@@ -102,7 +102,8 @@ class Agent:
         if step not in IMAGE_STEPS:
             raise RelocationError(f"The agent knows no step {step!r}.")
         # Imported here: the channel of a cutover opens faster without it.
-        from .image import ImageStore, describe, export_size
+        from .docker_engine import ImageStore
+        from .image import describe, export_size
         from .registry import ImageReference
 
         if step == "image_describe":
@@ -113,7 +114,8 @@ class Agent:
         return None
 
     def _export(self, out: IO[bytes], image_id: str, have_layers: Collection[str]) -> None:
-        from .image import ImageStore, export_missing
+        from .docker_engine import ImageStore
+        from .image import export_missing
 
         export_missing(ImageStore(), image_id, have_layers, out)
         out.flush()

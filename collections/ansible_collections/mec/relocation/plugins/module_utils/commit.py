@@ -30,8 +30,8 @@ from typing import IO, Any, Protocol
 from . import container_layer
 from .app import App
 from .config import HostConfig
+from .docker_engine import ImageStore, LocalImage
 from .errors import RelocationError
-from .image import ImageStore, LocalImage
 from .platform import Instance, Platform
 from .registry import ImageReference, Registry
 from .state import AppState, write_durably

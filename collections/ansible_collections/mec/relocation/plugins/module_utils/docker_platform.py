@@ -27,7 +27,7 @@ class DockerPlatform:
 
     def __init__(self, config: HostConfig) -> None:
         self.config = config
-        self._engine = DockerEngine(config)
+        self._engine = DockerEngine()
         self._client: Any = self._engine.client
         self._freezers: dict[str, Freezer] = {}
 

@@ -70,7 +70,7 @@ class KubernetesPlatform:
     @property
     def _engine(self) -> DockerEngine:
         if self._asked is None:
-            self._asked = DockerEngine(self.config)
+            self._asked = DockerEngine()
         return self._asked
 
     def find(self, app: str) -> Instance | None:

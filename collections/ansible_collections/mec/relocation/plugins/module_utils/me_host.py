@@ -239,7 +239,8 @@ class MeHost:
     def pull(self, image: str) -> dict[str, Any]:
         """Have an image of the repository here: ``image_id`` and the ``bytes`` that came."""
         # Imported here: the channel of a cutover opens faster without it.
-        from .image import FromRegistry, ImageStore, ImageSync
+        from .docker_engine import ImageStore
+        from .image import FromRegistry, ImageSync
         from .registry import ImageReference, Registry
 
         repository = self.config.repository
@@ -256,7 +257,8 @@ class MeHost:
         """Remove the app's prepared instance, and an image that came for it alone."""
         self.remove(app)
         if image is not None:
-            from .image import ImageStore, local_name
+            from .docker_engine import ImageStore
+            from .image import local_name
             from .registry import ImageReference
 
             name = local_name(ImageReference.parse(image), self.config.repository.name)

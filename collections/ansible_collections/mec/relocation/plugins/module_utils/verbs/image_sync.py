@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import HostConfig
-from ..image import FromRegistry, FromSource, ImageStore, ImageSync, Origin, Peer
+from ..docker_engine import ImageStore
+from ..image import FromRegistry, FromSource, ImageSync, Origin, Peer
 from ..registry import ImageReference, Registry
 
 

@@ -15,13 +15,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import pytest
+from ansible_collections.mec.relocation.plugins.module_utils.docker_engine import (
+    ImageStore,
+    LocalImage,
+)
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.image import (
     FromRegistry,
     FromSource,
-    ImageStore,
     ImageSync,
-    LocalImage,
     Moved,
     Origin,
     describe,
