@@ -108,7 +108,7 @@ def plays() -> Iterator[dict[str, Any]]:
     """
     for playbook in PLAYBOOKS:
         for play in yaml.safe_load(playbook.read_text(encoding="utf-8")):
-            if "hosts" in play and "{{" not in play["hosts"]:
+            if "roles" in play and "{{" not in play["hosts"]:
                 yield play
 
 
