@@ -11,6 +11,8 @@ VENV := .venv
 # RLapp's, in which what it runs with is newer than what Debian 12 gives videoapp.
 RLAPP := $(VENV)/rlapp
 STATE := $(or $(MEC_STATE),.mec)
+# Python compiles what it imports: most of Ansible's collections are never imported here.
+PIP := pip install -qq --disable-pip-version-check --no-compile
 # Ansible and what it starts look for each other on the path, tests for what testbed/packages unpacked.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):$(abspath $(STATE))/bin
 export PYTHONPATH := $(CURDIR)/apps/ue:$(CURDIR)/benchmarks
@@ -140,20 +142,19 @@ $(VENV)/.runtime: requirements.txt
 	@echo "venv: installing what the testbed runs with"
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || testbed/packages
 	@$(PYTHON) -m venv --clear $(VENV)
-	@pip install -qq --disable-pip-version-check --requirement $<
+	@$(PIP) --requirement $<
 	@touch $@
 
 venv-dev: $(VENV)/.development $(RLAPP)/.development
 $(VENV)/.development: requirements-dev.txt apps/videoapp/requirements-dev.txt $(VENV)/.runtime
 	@echo "venv: installing what tests and checks run with"
-	@pip install -qq --disable-pip-version-check --requirement $<
+	@$(PIP) --requirement $<
 	@touch $@
 
 $(RLAPP)/.development: apps/rlapp/requirements.txt apps/rlapp/requirements-dev.txt $(VENV)/.runtime
 	@echo "venv: installing what RLapp runs and is tested with"
 	@$(PYTHON) -m venv --clear $(RLAPP)
-	@$(RLAPP)/bin/pip install -qq --disable-pip-version-check \
-	    --requirement apps/rlapp/requirements-dev.txt
+	@$(RLAPP)/bin/$(PIP) --requirement apps/rlapp/requirements-dev.txt
 	@touch $@
 
 # A testbed of another platform goes first.
