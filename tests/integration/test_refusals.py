@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import CELL_OF, ME_HOST_OF, OTHER_CELL, Testbed
 
-pytestmark = [pytest.mark.testbed]
+pytestmark = [pytest.mark.testbed, pytest.mark.both]
 
 
 @pytest.fixture(autouse=True)
