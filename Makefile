@@ -87,7 +87,7 @@ clean: down ## Remove everything that was made here, except results/
 .PHONY: test test-docker test-kubernetes test-fast lint unit unit-project unit-rlapp
 test: ## Run all checks, on testbeds of both platforms that are taken down afterwards
 	@mkdir -p $(LOGS); rm -f $(LOGS)/*.log; \
-	trap 'code=$$?; grep -hE "[0-9]+ (passed|failed|error)" $(LOGS)/*.log; exit $$code' EXIT; \
+	trap 'code=$$?; $(MAKE) down; grep -hE "[0-9]+ (passed|failed|error)" $(LOGS)/*.log; exit $$code' EXIT; \
 	$(MAKE) platform PLATFORM=docker; \
 	$(MAKE) test-fast images kubernetes-image PLATFORM=docker; \
 	$(MAKE) test-docker; \
@@ -120,19 +120,19 @@ lint: venv-dev ## Check style and types
 unit: unit-project unit-rlapp ## Run the unit tests
 
 # RLapp's have what it runs with; at the same time as all others, as neither takes two processors.
-unit-project: venv-dev helm
-	@testbed/packages tests
-	@mkdir -p $(LOGS)
+unit-project: venv-dev helm test-packages
 	@pytest --quiet $(UNIT_TESTS) 2>&1 | tee $(LOGS)/1-unit.log
 
-unit-rlapp: venv-dev
-	@testbed/packages tests
-	@mkdir -p $(LOGS)
+unit-rlapp: venv-dev test-packages
 	@$(RLAPP)/bin/pytest --quiet apps/rlapp/tests 2>&1 | tee $(LOGS)/1-rlapp.log
 
 # What the targets above are made of.
-.PHONY: packages engine platform venv venv-dev helm images machine-image host-image ue-image app-images kubernetes-image testbed \
+.PHONY: test-packages engine platform venv venv-dev helm images machine-image host-image ue-image app-images kubernetes-image testbed \
 	teardown
+test-packages:
+	@testbed/packages tests
+	@mkdir -p $(LOGS)
+
 engine:
 	@testbed/packages
 	@testbed/engine start
