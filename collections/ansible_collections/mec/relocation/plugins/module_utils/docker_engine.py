@@ -47,7 +47,7 @@ def errors(what: str) -> Iterator[None]:
     except (DockerException, OSError) as error:
         reason = error.explanation if isinstance(error, APIError) else error
         raise RelocationError(
-            f"{what}: the engine says: {reason}.", "Look at the engine's log on this host."
+            f"{what}: {reason}.", "Look at the engine's log on this host."
         ) from error
 
 
