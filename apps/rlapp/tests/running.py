@@ -18,6 +18,8 @@ import yaml
 from played import TOKEN, config_in
 
 APPS = Path(__file__).parents[2]
+# No test is about how fast this is, and all may have to share two processors with builds.
+PATIENCE_S = 60
 
 
 def environment() -> dict[str, str]:
@@ -58,11 +60,13 @@ def process(
             stderr=log,
         ) as running,
         httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=PATIENCE_S,
         ) as client,
     ):
         try:
-            deadline_s = time.monotonic() + 20
+            deadline_s = time.monotonic() + PATIENCE_S
             while True:
                 try:
                     client.get("/healthz")

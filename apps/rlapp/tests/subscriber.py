@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from running import PATIENCE_S
+
 
 class Subscriber:
     """`answers`: the statuses of the next answers; then 204."""
@@ -22,7 +24,7 @@ class Subscriber:
 
     def next(self, count: int = 1) -> list[Any]:
         """Wait for the next notifications, and take them."""
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + PATIENCE_S
         while len(self.bodies) < count:
             assert time.monotonic() < deadline_s, f"only {self.bodies} came"
             time.sleep(0.01)

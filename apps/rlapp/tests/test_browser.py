@@ -19,7 +19,7 @@ import httpx
 import pytest
 from played import PASSWORD, UE_TOKEN, report
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
-from running import environment, free_port, process, write_config
+from running import PATIENCE_S, environment, free_port, process, write_config
 
 # Where the played cells stand; the first two are 2.2 km apart.
 CELLS = {"cell1": (4.60, -74.08), "cell2": (4.62, -74.08), "cell3": (4.59, -74.08)}
@@ -41,6 +41,7 @@ PHASES = (
     " s · Relocate",
 )
 UNREACHABLE = "Failed to load resource: net::ERR_"
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 class Console:
@@ -133,7 +134,7 @@ def world(tmp_path: Path, page_folder: Path, browser: Browser) -> Iterator[World
 
 def until(condition: Callable[[], bool], page: Page) -> None:
     """Wait until something holds that Playwright does not know how to wait for."""
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline_s
         page.wait_for_timeout(50)

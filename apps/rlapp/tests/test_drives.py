@@ -12,6 +12,7 @@ from played import TOKEN, UE_TOKEN
 from rlapp import drives
 from rlapp.config import Config
 from rlapp.service import Service, build
+from running import PATIENCE_S
 
 AS_UE1 = {"Authorization": f"Bearer {UE_TOKEN}"}
 TOLD = {"state": "ready", "number": 0, "traces": ["loop.geojson"]}
@@ -76,7 +77,7 @@ def test_whoever_asks_no_more_is_not_there(
     monkeypatch.setattr(drives, "_ABSENT_AFTER_S", 0.05)
     client.get("/api/ues/ue1/order", headers=AS_UE1)
     assert drive_of(client)["here"]
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + PATIENCE_S
     while drive_of(client)["here"]:
         assert time.monotonic() < deadline_s
 

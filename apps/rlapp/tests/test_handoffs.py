@@ -15,11 +15,12 @@ from rlapp.config import Config
 from rlapp.runner import End, Job
 from rlapp.service import Service, build
 from rlapp.store import dumps
+from running import PATIENCE_S
 
 
 def until(condition: Callable[[], bool], what: str = "it") -> None:
     """Wait until something holds."""
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline_s, f"{what} did not happen"
         time.sleep(0.01)
