@@ -27,8 +27,8 @@ from .watch import Viewer, browser_on
 
 APP = "videoapp"
 VIDEO = "Aurora"
-BEFORE_S = 4.0
-AFTER_S = 6.0
+BEFORE_S = 3.0
+AFTER_S = 5.0
 _TASK = re.compile(r"^TASK \[(?:\S+ : )?(?P<name>.+?)\] \*")
 
 
