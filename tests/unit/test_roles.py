@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-ROLES = sorted(
-    role for role in (Path(__file__).parents[2] / "roles").iterdir() if (role / "tasks").is_dir()
-)
+PROJECT = Path(__file__).parents[2]
+ROLES = sorted(role for role in (PROJECT / "roles").iterdir() if (role / "tasks").is_dir())
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -33,3 +36,23 @@ def test_every_default_is_documented(role: Path) -> None:
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_internal_variables_say_so(role: Path) -> None:
     assert all(name.startswith(f"_{role.name}_") for name in load(role / "vars/main.yml"))
+
+
+@pytest.mark.parametrize("name", ["control_plane", "worker"])
+def test_a_host_that_is_not_prepared_becomes_no_node(name: str, tmp_path: Path) -> None:
+    # This machine in the place of the host.
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+    play = {"hosts": "worker1", "gather_facts": False, "vars": here, "roles": [name]}
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(json.dumps([play]))
+    done = subprocess.run(
+        ["ansible-playbook", str(playbook)],
+        cwd=PROJECT,
+        env={**os.environ, "ANSIBLE_CONFIG": "ansible.cfg", "MEC_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "worker1 has no kubelet: apply the role kubernetes_node to it first." in done.stdout
+    assert "changed=0" in done.stdout
