@@ -19,6 +19,9 @@ export PYTHONPATH := $(CURDIR)/apps/ue:$(CURDIR)/benchmarks
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 LOGS := $(STATE)/logs
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mec-relocation
+# The environment is kept like all that takes long to make: in the cache, by what it is made from.
+REQUIREMENTS := requirements.txt requirements-dev.txt $(wildcard apps/*/requirements*.txt) testbed/helm testbed/helm.txt
+ENVIRONMENT := $(CACHE)/environments/$(shell { $(PYTHON) --version; cat $(REQUIREMENTS); } | sha256sum | cut -c 1-12)
 # Where instances run: docker or kubernetes; once a testbed is up, as it is.
 PLATFORM ?= $(or $(shell cat $(STATE)/platform 2>/dev/null),docker)
 
@@ -78,7 +81,7 @@ down: ## Take the testbed down; images, keys and results stay
 
 clean: down ## Remove everything that was made here, except results/
 	@testbed/engine remove
-	@rm -rf $(CACHE)/kubernetes $(CACHE)/rlapp
+	@rm -rf $(CACHE)/environments $(CACHE)/kubernetes $(CACHE)/rlapp
 	@rmdir --ignore-fail-on-non-empty $(CACHE) 2>/dev/null || true
 	@rm -rf $(VENV) $(STATE) .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './results/*' -prune -exec rm -rf {} +
@@ -137,24 +140,26 @@ engine:
 	@testbed/packages
 	@testbed/engine start
 
-venv: $(VENV)/.runtime
-$(VENV)/.runtime: requirements.txt
+# What is whole has a file that says so.
+venv: $(ENVIRONMENT)/runtime
+	@[ "$$(readlink $(VENV))" = $(ENVIRONMENT) ] || { rm -rf $(VENV); ln -s $(ENVIRONMENT) $(VENV); }
+$(ENVIRONMENT)/runtime:
 	@echo "venv: installing what the testbed runs with"
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || testbed/packages
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) --requirement $<
+	@$(PYTHON) -m venv --clear $(ENVIRONMENT)
+	@$(ENVIRONMENT)/bin/$(PIP) --requirement requirements.txt
 	@touch $@
 
-venv-dev: $(VENV)/.development $(RLAPP)/.development
-$(VENV)/.development: requirements-dev.txt apps/videoapp/requirements-dev.txt $(VENV)/.runtime
+venv-dev: $(ENVIRONMENT)/development $(ENVIRONMENT)/rlapp/development
+$(ENVIRONMENT)/development: | venv
 	@echo "venv: installing what tests and checks run with"
-	@$(PIP) --requirement $<
+	@$(ENVIRONMENT)/bin/$(PIP) --requirement requirements-dev.txt
 	@touch $@
 
-$(RLAPP)/.development: apps/rlapp/requirements.txt apps/rlapp/requirements-dev.txt $(VENV)/.runtime
+$(ENVIRONMENT)/rlapp/development: | venv
 	@echo "venv: installing what RLapp runs and is tested with"
-	@$(PYTHON) -m venv --clear $(RLAPP)
-	@$(RLAPP)/bin/$(PIP) --requirement apps/rlapp/requirements-dev.txt
+	@$(PYTHON) -m venv --clear $(ENVIRONMENT)/rlapp
+	@$(ENVIRONMENT)/rlapp/bin/$(PIP) --requirement apps/rlapp/requirements-dev.txt
 	@touch $@
 
 # A testbed of another platform goes first.
@@ -167,10 +172,10 @@ platform: venv
 	echo $(PLATFORM) >$(STATE)/platform
 
 # Helm, where it is needed and none is installed.
-helm: $(VENV)/bin/helm
-$(VENV)/bin/helm: testbed/helm testbed/helm.txt $(VENV)/.runtime
+helm: $(ENVIRONMENT)/bin/helm
+$(ENVIRONMENT)/bin/helm: | venv
 	@command -v helm >/dev/null && ln -sf "$$(command -v helm)" $@ || { echo "helm: installing"; \
-	    $(VENV)/bin/python testbed/helm $@; }
+	    $(ENVIRONMENT)/bin/python testbed/helm $@; }
 
 images: host-image ue-image app-images $(if $(filter kubernetes,$(PLATFORM)),kubernetes-image)
 machine-image: engine
