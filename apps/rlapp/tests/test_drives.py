@@ -74,9 +74,9 @@ def test_who_waits_is_told_at_once(client: TestClient) -> None:
 def test_whoever_asks_no_more_is_not_there(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drives, "_ABSENT_AFTER_S", 0.05)
     client.get("/api/ues/ue1/order", headers=AS_UE1)
     assert drive_of(client)["here"]
+    monkeypatch.setattr(drives, "_ABSENT_AFTER_S", 0.05)
     deadline_s = time.monotonic() + PATIENCE_S
     while drive_of(client)["here"]:
         assert time.monotonic() < deadline_s
