@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 from played import TOKEN
-from running import PATIENCE_S, environment, process, write_config
+from running import environment, process, write_config
 
 HANDOFFS = int(os.environ.get("RLAPP_HANDOFFS", "100"))
 # In the UEs' own time. With 1 there are 200 in a second of ours: how many a machine bears is to be
@@ -33,7 +33,7 @@ CELLS = {
 }
 # What runs a handoff of the real project takes longer; here it is the queue that is driven.
 PHASE_S = 0.02
-STATE_WITHIN_S = 5.0
+STATE_WITHIN_S = 1.0
 # Half-way everything has happened once: what grows from then on grows for ever.
 GROWTH_BYTES = 32 * 2**20
 
@@ -98,7 +98,7 @@ def test_no_handoff_of_many_is_lost_or_run_twice(tmp_path: Path) -> None:
                 assert driving.poll() is None
                 time.sleep(1)
                 asked_s = time.monotonic()
-                state = client.get("/api/state")
+                state = client.get("/api/state", timeout=10)
                 took_s.append(time.monotonic() - asked_s)
                 assert state.status_code == 200
                 resident.append(resident_bytes(running.pid))
@@ -108,7 +108,7 @@ def test_no_handoff_of_many_is_lost_or_run_twice(tmp_path: Path) -> None:
             driving.terminate()
             assert driving.stderr is not None
             summary = json.loads(driving.stderr.read().splitlines()[-1])
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline_s = time.monotonic() + 30
         while any(h["state"] in ("queued", "running") for h in client.get("/api/handoffs").json()):
             assert time.monotonic() < deadline_s
             time.sleep(0.2)

@@ -18,7 +18,7 @@ from rlapp.messages import HandoffMessage, Location
 from rlapp.mobility import Mobility, Silent
 from rlapp.service import Service, build
 from rlapp.store import Store
-from running import PATIENCE_S, environment, process, write_config
+from running import environment, process, write_config
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_killed_service_has_lost_nothing_and_events_go_on(file: Path) -> None:
                     break
         assert ids == [seen["event"], seen["event"] + 1]
         running.send_signal(signal.SIGTERM)
-        running.wait(timeout=PATIENCE_S)
+        running.wait(timeout=20)
         log = (file.parent / "log").read_text()
         assert running.returncode == -signal.SIGTERM, log
         for line in log.splitlines():

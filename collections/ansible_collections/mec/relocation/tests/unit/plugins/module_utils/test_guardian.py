@@ -46,7 +46,7 @@ def test_it_undoes_before_the_point_of_no_return(
     tmp_path: Path, steps: tuple[str, ...], undoes: bool
 ) -> None:
     run_and_die((tmp_path / "undone").touch, *steps)
-    assert appears(tmp_path / "undone", within_s=60.0 if undoes else 0.5) is undoes
+    assert appears(tmp_path / "undone", within_s=10.0 if undoes else 0.5) is undoes
 
 
 def test_it_does_nothing_when_all_is_well(tmp_path: Path) -> None:

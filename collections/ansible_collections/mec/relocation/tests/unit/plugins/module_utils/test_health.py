@@ -55,7 +55,7 @@ def health(statuses: dict[str, list[int]]) -> Iterator[Health]:
 
 
 def soon() -> float:
-    return time.monotonic() + 60.0
+    return time.monotonic() + 5.0
 
 
 @pytest.mark.parametrize(("status", "serves"), [(200, True), (204, True), (202, False)])
@@ -89,4 +89,4 @@ def test_patience_ends(health: Health, statuses: dict[str, list[int]]) -> None:
 
 def test_ready_is_who_answers_at_all(health: Health, statuses: dict[str, list[int]]) -> None:
     statuses["GET /healthz"] = [503]
-    health.wait_until_ready(soon())
+    health.wait_until_ready(time.monotonic() + 0.05)
