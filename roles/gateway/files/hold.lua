@@ -20,8 +20,10 @@
 local folder = os.getenv("MEC_DECISIONS")
 local window = tonumber(os.getenv("MEC_WINDOW"))
 
--- After this long the window is twice as wide, and again: what is slow or stuck in it blocks nobody.
-local WIDER_MS = 500
+-- This long a width of the window is tried, from its first answer; or, while there is none, as of a
+-- cold instance, SILENT_MS.
+local TRIED_MS = 250
+local SILENT_MS = 500
 -- Whoever waits looks again within LOOK_MS. Who has not for GONE_MS has gone, with its client.
 local LOOK_MS = 10
 local GONE_MS = 50
@@ -118,10 +120,32 @@ local function advance(queue, number, at_ms)
   end
 end
 
+-- Try a window that is half as wide again, and keep it if more is answered than before. An instance
+-- that answers one request after the other keeps the small one, and what is slow or stuck in it does
+-- not block the others.
+local function try_width(pace, at_ms)
+  if at_ms - pace.since_ms < (pace.answered == 0 and SILENT_MS or TRIED_MS) then
+    return
+  end
+  local is_better = pace.answered == 0 or pace.answered > 1.2 * pace.answered_before
+  if is_better or pace.width == pace.proven then
+    pace.proven, pace.answered_before = pace.width, pace.answered
+    pace.width = math.ceil(1.5 * pace.width)
+  else
+    pace.width = pace.proven
+  end
+  pace.answered, pace.since_ms = 0, at_ms
+end
+
 local function may_pass(queue, number, at_ms)
-  queue.pace = queue.pace or { since_ms = at_ms, inside = 0 }
-  local width = window * 2 ^ ((at_ms - queue.pace.since_ms) // WIDER_MS)
-  local free = width - queue.pace.inside
+  local pace = queue.pace
+  if not pace then
+    pace = { width = window, proven = window, inside = 0, answered = 0, answered_before = 0 }
+    pace.since_ms = at_ms
+    queue.pace = pace
+  end
+  try_width(pace, at_ms)
+  local free = pace.width - pace.inside
   return free > 0 and number - queue.first < free
 end
 
@@ -187,6 +211,10 @@ end)
 core.register_action("answered", { "http-res" }, function(txn)
   local pace = txn:get_priv()
   pace.inside = pace.inside - 1
+  if pace.answered == 0 then
+    pace.since_ms = now_ms()
+  end
+  pace.answered = pace.answered + 1
 end)
 
 -- Set txn.path to the path as a server may understand it: decoded, without parameters, empty

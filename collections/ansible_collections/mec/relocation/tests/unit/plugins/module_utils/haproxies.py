@@ -46,7 +46,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             time.sleep(60)
         if self.path.startswith("/take/"):
             time.sleep(float(self.path.split("/")[2]))
-        print(self.command, self.path, flush=True)
+        os.write(1, f"{self.command} {self.path}\\n".encode())
         answer = f"{name} {self.path} {self.headers}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
@@ -86,7 +86,7 @@ def free_port() -> int:
 def render(template: str, **variables: Any) -> str:
     """Render a template of a role; given variables go before the role's defaults."""
     role = ROLES / template.split("/")[0]
-    environment = jinja2.Environment(
+    environment = jinja2.Environment(  # noqa: S701
         loader=jinja2.FileSystemLoader(ROLES),
         trim_blocks=True,
         keep_trailing_newline=True,
@@ -133,7 +133,9 @@ class Instance:
 class HAProxy:
     """HAProxy as systemd runs it: with a socket that is opened once, and stays open."""
 
-    def __init__(self, folder: Path, certificate: Path, me_hosts: int, **variables: Any) -> None:
+    def __init__(
+        self, folder: Path, certificate: Path, me_hosts: int, app_port: int, **variables: Any
+    ) -> None:
         self.folder = folder
         (folder / "state").mkdir()
         (folder / "apps.d").mkdir()
@@ -143,7 +145,7 @@ class HAProxy:
             folder / "mec.sock", self.map, folder / "decisions", folder / "master.sock"
         )
         self.port, self.inside = free_port(), free_port()
-        self.app_port = free_port()
+        self.app_port = app_port or free_port()
         self.listener = socket.create_server(("127.0.0.1", self.port), backlog=4096)
         self.log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.log.bind(str(folder / "log"))
