@@ -573,7 +573,7 @@ def test_a_probe_sees_no_more_than_the_hold(make: Make, tmp_path: Path, kind: st
     # Behind the last probe nobody asks any more.
     ended_s = sorted(a.ended_s for a in answers if a.ended_s < answers[-1].began_s)
     gap_s = max(after - before for before, after in pairwise(ended_s))
-    assert gap_s < downtime_s + 0.15
+    assert gap_s < downtime_s + RETRANSMISSION_S / 2
 
 
 # -- what passes ----------------------------------------------------------------------------
