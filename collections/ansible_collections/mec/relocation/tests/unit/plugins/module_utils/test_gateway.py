@@ -484,6 +484,23 @@ def test_what_is_paced_is_not_refused_as_held_too_long(make: Make, tmp_path: Pat
     assert max(answer.time_s for answer in answers) > 1
 
 
+def test_a_second_hold_gives_the_whole_time_again(make: Make, tmp_path: Path) -> None:
+    haproxy = make(me_hosts=4)
+    client = Client(haproxy.port)
+    app = Instance("worker1", haproxy.app_port, "HTTPServer", 0, tmp_path / "app")
+    with running({"worker1": app}):
+        haproxy.gateway.hold("app", 1, "worker1", "h1")
+        waiting = [client.begin(f"/take/0.1/{number}") for number in range(12)]
+        time.sleep(0.5)
+        haproxy.gateway.release("app", "h1")
+        time.sleep(0.3)
+        haproxy.gateway.hold("app", 1, "worker1", "h2")
+        time.sleep(0.6)
+        haproxy.gateway.release("app", "h2")
+        answers = [request.result() for request in waiting]
+    assert {answer.status for answer in answers} == {200}
+
+
 def test_the_window_grows_where_more_is_answered(make: Make, tmp_path: Path) -> None:
     """Slow requests, side by side: four at a time would take six seconds."""
     haproxy = make()
