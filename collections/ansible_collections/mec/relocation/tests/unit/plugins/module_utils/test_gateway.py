@@ -600,8 +600,13 @@ def test_a_probe_sees_no_more_than_the_hold(make: Make, tmp_path: Path, kind: st
 @pytest.fixture
 def standby(haproxy: HAProxy, hosts: dict[str, Instance]) -> Client:
     assert hosts
-    activate, ready = {"http": "/-/activate"}, "/-/it's ready"
-    haproxy.declare(name="app", activate=activate, ready=ready.replace(" ", ""), health="/healthz")
+    haproxy.declare(
+        name="app",
+        start="standby",
+        activate={"http": "/-/activate"},
+        ready="/-/it'sready",
+        health="/healthz",
+    )
     haproxy.reload()
     return Client(haproxy.port)
 
