@@ -20,12 +20,9 @@ from pathlib import Path
 from ansible_collections.mec.relocation.plugins.module_utils.channel import Channel
 from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
 from ansible_collections.mec.relocation.plugins.module_utils.freezer import Freezer
-from ansible_collections.mec.relocation.plugins.module_utils.me_host import (
-    Host,
-    LocalHost,
-    MeHost,
-    together,
-)
+from ansible_collections.mec.relocation.plugins.module_utils.host import Host, together
+from ansible_collections.mec.relocation.plugins.module_utils.local import LocalHost
+from ansible_collections.mec.relocation.plugins.module_utils.me_host import MeHost
 from ansible_collections.mec.relocation.plugins.module_utils.volume_delta import (
     NONE,
     Signatures,

@@ -102,9 +102,9 @@ class Agent:
         if step not in IMAGE_STEPS:
             raise RelocationError(f"The agent knows no step {step!r}.")
         # Imported here: the channel of a cutover opens faster without it.
-        from .docker_engine import ImageStore
         from .image import describe, export_size
         from .registry import ImageReference
+        from .store import ImageStore
 
         if step == "image_describe":
             image = ImageReference.parse(arguments["image"])
@@ -114,8 +114,8 @@ class Agent:
         return None
 
     def _export(self, out: IO[bytes], image_id: str, have_layers: Collection[str]) -> None:
-        from .docker_engine import ImageStore
         from .image import export_missing
+        from .store import ImageStore
 
         export_missing(ImageStore(), image_id, have_layers, out)
         out.flush()

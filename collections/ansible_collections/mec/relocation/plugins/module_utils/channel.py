@@ -22,7 +22,7 @@ from typing import IO, Any
 from .config import HostConfig
 from .connection import Connection
 from .errors import RelocationError
-from .version import VERSION
+from .library import VERSION
 
 OPEN_TIMEOUT_S = 15.0
 
@@ -32,7 +32,7 @@ class ChannelLost(RelocationError):
 
 
 class Channel:
-    """Another ME host that takes steps; a ``me_host.Host``.
+    """Another ME host that takes steps; a ``host.Host``.
 
     It begins to open when it is made, and is open after ``greet``, or as a context manager.
 

@@ -25,16 +25,17 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from . import container_layer
 from .app import App
 from .config import HostConfig
-from .docker_engine import ImageStore, LocalImage
+from .durable import write_durably
 from .errors import RelocationError
 from .platform import Instance, Platform
 from .registry import ImageReference, Registry
-from .state import AppState, write_durably
+from .store import ImageStore, LocalImage
 
 # Layers above the base image; one more commit makes them one again.
 _MAX_LAYERS = 8
@@ -90,14 +91,24 @@ class Committer(Protocol):
 
 
 def committer(
-    config: HostConfig, app: App, instance: Instance, platform: Platform, *, plain: bool = False
+    config: HostConfig,
+    app: App,
+    instance: Instance,
+    platform: Platform,
+    folder: Path,
+    *,
+    plain: bool = False,
 ) -> Committer:
-    """The way to commit an instance here; with `plain`, the engine's in any case."""
+    """The way to commit an instance here; with `plain`, the engine's in any case.
+
+    Args:
+        folder: where this host keeps what it has to remember of the app.
+    """
     registry = Registry.of(config.repository)
     folders = None if plain else platform.layer_folders(app.name)
     if folders is None:
-        return EngineCommit(config, app, instance, ImageStore(), registry)
-    return LayerCommit(config, app, instance, folders, registry)
+        return EngineCommit(config, app, instance, ImageStore(), folder, registry)
+    return LayerCommit(app, instance, folders, folder, registry)
 
 
 class Base:
@@ -150,19 +161,17 @@ class Base:
 
 
 class Note:
-    """What was pushed of an instance last: kept beside the app's state, for the next commit.
+    """What was pushed of an instance last: kept with the app's state, for the next commit.
 
     Attributes:
         tag: the name under which the repository has it.
     """
 
-    def __init__(
-        self, config: HostConfig, app: App, instance: Instance, registry: Registry
-    ) -> None:
+    def __init__(self, folder: Path, app: App, instance: Instance, registry: Registry) -> None:
         self.tag = ImageReference(
             ImageReference.parse(app.image).name, tag=f"relocation-{app.name}"
         )
-        self._path = AppState(config.state_dir, app.name).folder / "commit.json"
+        self._path = folder / "commit.json"
         self._instance = {"instance": instance.name, "base_image_id": instance.base_image_id}
         self._registry = registry
 
@@ -207,17 +216,17 @@ class LayerCommit:
 
     def __init__(
         self,
-        config: HostConfig,
         app: App,
         instance: Instance,
         folders: list[str],
+        folder: Path,
         registry: Registry,
     ) -> None:
         self._app = app
         self._instance = instance
         self._folders = folders
         self._registry = registry
-        self._note = Note(config, app, instance, registry)
+        self._note = Note(folder, app, instance, registry)
         self._pending: _Pending | None = None
 
     def estimate(self) -> Commit:
@@ -313,13 +322,14 @@ class EngineCommit:
         app: App,
         instance: Instance,
         store: ImageStore,
+        folder: Path,
         registry: Registry,
     ) -> None:
         self._app = app
         self._instance = instance
         self._store = store
         self._registry = registry
-        self._note = Note(config, app, instance, registry)
+        self._note = Note(folder, app, instance, registry)
         self._name = f"{config.repository.name}/{self._note.tag}"
 
     def estimate(self) -> Commit:

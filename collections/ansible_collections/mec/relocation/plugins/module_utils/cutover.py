@@ -23,7 +23,8 @@ from .app import App
 from .channel import ChannelLost
 from .errors import RelocationError
 from .guardian import Guardian
-from .me_host import Host, MeHost, together
+from .host import Host, together
+from .me_host import MeHost
 from .record import Record
 from .transfer import Instance, Transfer
 

@@ -15,8 +15,10 @@ from .app import App, check_name
 from .channel import Channel
 from .config import HostConfig
 from .errors import RelocationError
+from .host import Host, together
 from .lease import TTL_S, Lease
-from .me_host import Host, LocalHost, MeHost, together
+from .local import LocalHost
+from .me_host import MeHost
 from .state import AppState
 
 _ACTIVATE_S = 60.0

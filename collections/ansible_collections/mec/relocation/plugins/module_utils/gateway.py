@@ -14,8 +14,8 @@ import csv
 import socket
 from pathlib import Path
 
+from .durable import write_durably
 from .errors import RelocationError
-from .state import write_durably
 
 _TIMEOUT_S = 5.0
 

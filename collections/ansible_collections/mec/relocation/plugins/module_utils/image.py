@@ -23,9 +23,9 @@ from typing import IO, Any, Protocol
 
 from .channel import Channel, open_stream
 from .config import HostConfig
-from .docker_engine import SILENCE_S, ImageStore, LocalImage
 from .errors import RelocationError
 from .registry import ImageReference, Manifest, Registry
+from .store import SILENCE_S, ImageStore, LocalImage
 
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _CHUNK_BYTES = 256 * 1024

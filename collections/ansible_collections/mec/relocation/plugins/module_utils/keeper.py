@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Iterator
 
-from . import server
+from . import library
 from .cluster import Cluster
 from .config import HostConfig
 from .errors import RelocationError
@@ -66,9 +66,9 @@ def main() -> None:
     config = HostConfig.load()
     if config.cluster is None:
         raise SystemExit(f"{config.name} is no node of a cluster.")
-    loaded = server.stamp()
+    loaded = library.stamp()
     keeper = Keeper(config, MeHost(config))
-    while server.stamp() == loaded:
+    while library.stamp() == loaded:
         # With and without the API: a gate can be opened before the control plane is back.
         keeper.keep_all()
         with contextlib.suppress(RelocationError):

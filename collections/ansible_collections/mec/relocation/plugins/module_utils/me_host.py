@@ -4,7 +4,7 @@
 
 """An ME host and the steps that it can take in a relocation.
 
-The same steps are taken on this host (``LocalHost``) and on another one over a warm channel
+The same steps are taken on this host (``local.LocalHost``) and on another one over a warm channel
 (``channel.Channel``), so the cutover reads the same for both.
 """
 
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from . import priority, state
 from .app import App, check_name
@@ -26,8 +25,9 @@ from .errors import RelocationError
 from .gateway import Gateway
 from .health import Health
 from .lease import Lease
+from .library import VERSION
 from .platform import Instance, Platform
-from .version import VERSION
+from .room import tree_bytes
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,43 +35,6 @@ if TYPE_CHECKING:
 _STANDBY_S = 60.0
 # The clock by which files are stamped (clock_gettime(2)); the module time has no name for it.
 _CLOCK_REALTIME_COARSE = 5
-
-
-class Reply(Protocol):
-    """The answer to a step that was begun."""
-
-    def result(self, timeout_s: float = 120.0) -> Any:
-        """Wait for the answer, for at most ``timeout_s``; raises what the step raised."""
-
-
-class Host(Protocol):
-    """An ME host that takes steps: this one, or another over a channel."""
-
-    name: str
-
-    def begin(self, step: str, **arguments: object) -> Reply:
-        """Begin a step; several hosts can be at it side by side."""
-
-
-class Target(Host, Protocol):
-    """Another ME host, which can be sent a stream of bytes, too."""
-
-    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Reply:
-        """Begin a step, and send what ``write`` writes; the step knows where that ends."""
-
-
-def together(hosts: Sequence[Host], step: str, **arguments: object) -> list[Any]:
-    """Take a step on several hosts side by side; every answer is waited for before one raises."""
-    replies = [host.begin(step, **arguments) for host in hosts]
-    results, first_error = [], None
-    for reply in replies:
-        try:
-            results.append(reply.result())
-        except RelocationError as error:
-            first_error = first_error or error
-    if first_error is not None:
-        raise first_error
-    return results
 
 
 class MeHost:
@@ -239,9 +202,9 @@ class MeHost:
     def pull(self, image: str) -> dict[str, Any]:
         """Have an image of the repository here: ``image_id`` and the ``bytes`` that came."""
         # Imported here: the channel of a cutover opens faster without it.
-        from .docker_engine import ImageStore
         from .image import FromRegistry, ImageSync
         from .registry import ImageReference, Registry
+        from .store import ImageStore
 
         repository = self.config.repository
         sync = ImageSync(
@@ -257,9 +220,9 @@ class MeHost:
         """Remove the app's prepared instance, and an image that came for it alone."""
         self.remove(app)
         if image is not None:
-            from .docker_engine import ImageStore
             from .image import local_name
             from .registry import ImageReference
+            from .store import ImageStore
 
             name = local_name(ImageReference.parse(image), self.config.repository.name)
             ImageStore().remove(name)
@@ -443,50 +406,6 @@ class MeHost:
 
     def _health(self, app: App, instance: Instance) -> Health:
         return Health(app, instance, f"{instance.name} on {self.config.name}")
-
-
-class _Done:
-    """The reply of a step that has been taken."""
-
-    def __init__(self, step: Callable[[], Any]) -> None:
-        self._error: RelocationError | None = None
-        self._value: Any = None
-        try:
-            self._value = step()
-        except RelocationError as error:
-            self._error = error
-
-    def result(self, _timeout_s: float = 120.0) -> Any:
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-
-class LocalHost:
-    """This host as a ``Host``: a step that is begun is taken at once."""
-
-    def __init__(self, me_host: MeHost) -> None:
-        self.me_host = me_host
-        self.name = me_host.config.name
-
-    def begin(self, step: str, **arguments: object) -> Reply:
-        method = getattr(self.me_host, step)
-        return _Done(lambda: method(**arguments))
-
-
-def tree_bytes(path: str) -> int:
-    """The bytes that the files below a path take on disk, each hard link once."""
-    total, seen = 0, set()
-    for folder, _folders, files in os.walk(path):
-        for file in files:
-            try:
-                status = os.lstat(os.path.join(folder, file))
-            except FileNotFoundError:
-                continue
-            if (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                total += status.st_blocks * 512
-    return total
 
 
 def _waits(app: App, image_id: str, base_image_id: str) -> bool:

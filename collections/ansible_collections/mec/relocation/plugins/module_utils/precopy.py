@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from .config import HostConfig
 from .errors import RelocationError
+from .host import Host
 from .lease import Lease
-from .me_host import Host, tree_bytes
+from .room import require_room
 from .state import AppState
 from .volume import VolumePass, VolumeSync
-
-# What the target keeps free beside the volume: logs, the container layer, files in transit.
-_RESERVE_BYTES = 16 * 1024 * 1024
 
 
 def precopy_volume(
@@ -41,19 +39,3 @@ def precopy_volume(
     with Lease(kept.folder, app).held(handoff):
         target.begin("lease", app=app, owner=handoff).result()
         return passes.run()
-
-
-def require_room(config: HostConfig, app: str, target: Host) -> None:
-    """Raise unless the volume fits on the target, beside what the target has of it already."""
-    room = target.begin("space", app=app).result()
-    needed = tree_bytes(str(config.pv_root / app)) - room["present_bytes"] + _RESERVE_BYTES
-    if needed > room["free_bytes"]:
-        raise RelocationError(
-            f"The volume of {app!r} needs {_mib(needed)} more on {target.name}, which has "
-            f"{_mib(room['free_bytes'])} free below its PV root.",
-            f"Make room on {target.name}.",
-        )
-
-
-def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / 2**20:.1f} MiB"

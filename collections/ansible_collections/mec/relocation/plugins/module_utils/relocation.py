@@ -19,11 +19,13 @@ from .config import HostConfig
 from .connection import Connection
 from .cutover import Bounds, Cutover
 from .errors import RelocationError
+from .host import Host, Target
 from .lease import Lease
-from .me_host import Host, LocalHost, MeHost, Target, describe
+from .local import LocalHost
+from .me_host import MeHost, describe
 from .platform import Instance
-from .precopy import require_room
 from .record import Record
+from .room import require_room
 from .state import AppState
 from .transfer import Proactive, Reactive, Transfer
 from .volume import VolumeSync
@@ -91,10 +93,11 @@ def commit(
     app, instance = _serving(me_host, name)
     from .commit import committer
 
-    commits = committer(config, app, instance, me_host.platform, plain=plain)
+    folder = AppState(config.state_dir, name).folder
+    commits = committer(config, app, instance, me_host.platform, folder, plain=plain)
     if check:
         return commits.estimate(), 0
-    with Lease(AppState(config.state_dir, name).folder, name).held(handoff):
+    with Lease(folder, name).held(handoff):
         return commits.push(commits.commit())
 
 
@@ -187,8 +190,8 @@ def _transfer(
     # Imported here: a pro-active relocation starts faster without a registry's client.
     from .commit import committer
 
-    plain = not order.first_commit
-    commits = committer(config, app, instance, me_host.platform, plain=plain)
+    folder, plain = AppState(config.state_dir, app.name).folder, not order.first_commit
+    commits = committer(config, app, instance, me_host.platform, folder, plain=plain)
     return Reactive(app, base, order.handoff, target, volume, commits, order.first_commit)
 
 

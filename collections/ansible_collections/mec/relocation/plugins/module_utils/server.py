@@ -25,7 +25,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 
-from . import agent, task
+from . import agent, library, task
 
 _LISTENER = 3  # SD_LISTEN_FDS_START
 
@@ -36,25 +36,16 @@ def serve(listener: socket.socket, entries: Entries) -> None:
     """Make a copy for each who asks, until the library is replaced."""
     # The kernel buries the copies.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    loaded = stamp()
+    loaded = library.stamp()
     while True:
         select.select([listener], [], [])
-        if stamp() != loaded:
+        if library.stamp() != loaded:
             return
         connection, _ = listener.accept()
         with connection:
             if os.fork() == 0:
                 listener.close()
                 os._exit(_be_asked(connection, entries))
-
-
-def stamp() -> tuple[int, int] | None:
-    """Which library is installed; the file is written anew with each."""
-    try:
-        found = task.DIGESTS.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 def _be_asked(connection: socket.socket, entries: Entries) -> int:
@@ -98,7 +89,7 @@ def _load() -> None:
 def main() -> None:
     """Serve; begin anew when the library was replaced."""
     # Before the rest is loaded: what is replaced from now on is noticed.
-    digests = task.digests()
+    digests = library.digests()
     _load()
     entries: Entries = {"agent": agent.main, "task": functools.partial(task.main, digests)}
     with socket.socket(fileno=_LISTENER) as listener:

@@ -16,27 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from .app import App, check_name
+from .durable import write_durably
 from .errors import RelocationError
 
 # The states of an app on one host. Only `serving` may write. `relocating` is noted on the source
 # before the cutover; where it is found later, the host must not start a writer by itself.
 STATES = ("serving", "prepared", "relocating")
-
-
-def write_durably(path: Path, content: str, mode: int = 0o600) -> None:
-    """Replace a file so that a crash at any instant leaves the old content or the new one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class AppState:

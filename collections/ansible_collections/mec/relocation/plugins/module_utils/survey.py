@@ -12,9 +12,9 @@ from typing import Any
 from .app import App
 from .config import HostConfig
 from .lease import Lease
+from .library import VERSION
 from .me_host import MeHost
 from .state import AppState, last_records
-from .version import VERSION
 
 
 def survey(config: HostConfig) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import importlib
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import IO, Any
 
 from .errors import RelocationError
@@ -32,14 +31,6 @@ VERBS = frozenset(
         "volume_sync",
     }
 )
-# Written by the module `agent`, which installs the library: file names and their digests.
-DIGESTS = Path(__file__).with_name("digests.json")
-
-
-def digests() -> dict[str, str]:
-    """Of the files of the library that is installed here."""
-    found: dict[str, str] = json.loads(DIGESTS.read_text())
-    return found
 
 
 def take(request: dict[str, Any], out: IO[str], installed: Mapping[str, str]) -> None:

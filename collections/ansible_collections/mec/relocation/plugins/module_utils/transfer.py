@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .app import App
 from .errors import RelocationError
-from .me_host import Host
+from .host import Host
 from .record import Record
 from .volume_copy import Volume
 

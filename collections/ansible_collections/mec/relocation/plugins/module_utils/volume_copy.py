@@ -20,7 +20,7 @@ from typing import IO, Protocol
 from .channel import ChannelLost
 from .convergence import Delta, another_pays, expected
 from .errors import RelocationError
-from .me_host import Target
+from .host import Target
 from .record import Record
 from .volume import VolumeSync
 from .volume_delta import NONE, Built, Signatures, build

@@ -37,7 +37,7 @@ from .beneath import (
 from .delta_stream import Writer, pack
 from .errors import RelocationError
 from .file_attributes import Attributes
-from .me_host import Target
+from .host import Target
 from .volume_delta import data_blocks
 
 # What is compared of a path. A folder has no size of its own, and holes are zeros like others.

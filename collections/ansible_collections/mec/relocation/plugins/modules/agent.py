@@ -50,8 +50,8 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mec.relocation.plugins import module_utils
-from ansible_collections.mec.relocation.plugins.module_utils.state import write_durably
-from ansible_collections.mec.relocation.plugins.module_utils.version import VERSION
+from ansible_collections.mec.relocation.plugins.module_utils.durable import write_durably
+from ansible_collections.mec.relocation.plugins.module_utils.library import DIGESTS, VERSION
 
 if TYPE_CHECKING:
     # For Ansible, which sends with a module what it finds imported in it, and all of that is what
@@ -76,9 +76,6 @@ if TYPE_CHECKING:
     )
 
 
-DIGESTS = "digests.json"
-
-
 def library() -> dict[str, str]:
     """Every file of the library that came with this module: its path and its content."""
     sources = {"__init__.py": ""}
@@ -95,7 +92,7 @@ def library() -> dict[str, str]:
         for path, source in sources.items()
         if not path.endswith("__init__.py")
     }
-    return {**sources, DIGESTS: json.dumps(digests, indent=1, sort_keys=True) + "\n"}
+    return {**sources, DIGESTS.name: json.dumps(digests, indent=1, sort_keys=True) + "\n"}
 
 
 def main() -> None:
@@ -107,13 +104,13 @@ def main() -> None:
     package = Path(module.params["path"]) / "mec_relocation"
     installed = {
         str(file.relative_to(package)): file.read_text()
-        for file in (*package.rglob("*.py"), *package.glob(DIGESTS))
+        for file in (*package.rglob("*.py"), *package.glob(DIGESTS.name))
     }
     wanted = library()
     # The digests last: until then they are not those of the files, and nobody relies on them.
     differing = sorted(
         (name for name in wanted if installed.get(name) != wanted[name]),
-        key=lambda name: (name == DIGESTS, name),
+        key=lambda name: (name == DIGESTS.name, name),
     )
     stale = sorted(installed.keys() - wanted.keys())
     if not module.check_mode:

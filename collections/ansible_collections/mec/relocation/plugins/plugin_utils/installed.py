@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.mec.relocation.plugins.module_utils import task
+from ansible_collections.mec.relocation.plugins.module_utils import library, task
 from ansible_collections.mec.relocation.plugins.plugin_utils.parameters import verb_and_parameters
 
 # Without the site's packages, Python is there in a few milliseconds.
@@ -69,8 +68,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 def _digests() -> dict[str, str]:
     """The library's files on this controller."""
-    folder = Path(task.__file__).parent
     return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in folder.rglob("*.py")
+        str(file.relative_to(library.ROOT)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in library.ROOT.rglob("*.py")
     }

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import HostConfig
-from ..docker_engine import ImageStore
 from ..image import FromRegistry, FromSource, ImageSync, Origin, Peer
 from ..registry import ImageReference, Registry
+from ..store import ImageStore
 
 
 def run(params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:

@@ -94,9 +94,10 @@ class Place:
         self.repository = Repository()
 
     def commits(self, instance: Instance = INSTANCE) -> LayerCommit:
-        config: Any = self
         registry: Any = self.repository
-        return LayerCommit(config, APP, instance, [str(self.layer), "/base-layer"], registry)
+        return LayerCommit(
+            APP, instance, [str(self.layer), "/base-layer"], self.state_dir, registry
+        )
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file and let it grow old: what is young counts as changed."""

@@ -15,10 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import pytest
-from ansible_collections.mec.relocation.plugins.module_utils.docker_engine import (
-    ImageStore,
-    LocalImage,
-)
 from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.image import (
     FromRegistry,
@@ -40,6 +36,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.registry import (
     Manifest,
     Registry,
 )
+from ansible_collections.mec.relocation.plugins.module_utils.store import ImageStore, LocalImage
 from hypothesis import given
 from hypothesis import strategies as st
 

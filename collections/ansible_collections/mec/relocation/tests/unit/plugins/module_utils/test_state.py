@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from ansible_collections.mec.relocation.plugins.module_utils.state import (
     AppState,
     append_record,
     last_records,
-    write_durably,
 )
 
 APP = App.from_dict(
@@ -59,11 +57,3 @@ def test_the_newest_record_of_each_app_counts(tmp_path: Path) -> None:
         "a": 2,
         "b": 1,
     }
-
-
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "file"
-    write_durably(path, "one")
-    write_durably(path, json.dumps({"two": 2}), mode=0o644)
-    assert path.read_text() == '{"two": 2}'
-    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
