@@ -17,18 +17,18 @@ import sys
 import time
 from pathlib import Path
 
-from ansible_collections.mec.relocation.plugins.module_utils.channel import Channel
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.freezer import Freezer
-from ansible_collections.mec.relocation.plugins.module_utils.host import Host, together
-from ansible_collections.mec.relocation.plugins.module_utils.local import LocalHost
-from ansible_collections.mec.relocation.plugins.module_utils.me_host import MeHost
-from ansible_collections.mec.relocation.plugins.module_utils.volume_delta import (
+from ansible_collections.mec.relocation.plugins.module_utils.ground.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.host.local import LocalHost
+from ansible_collections.mec.relocation.plugins.module_utils.host.me_host import MeHost
+from ansible_collections.mec.relocation.plugins.module_utils.platform.freezer import Freezer
+from ansible_collections.mec.relocation.plugins.module_utils.volume.delta import (
     NONE,
     Signatures,
     build,
 )
-from ansible_collections.mec.relocation.plugins.module_utils.volume_watch import Dirty
+from ansible_collections.mec.relocation.plugins.module_utils.volume.watch import Dirty
+from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import Channel
+from ansible_collections.mec.relocation.plugins.module_utils.wire.host import Host, together
 
 
 def changed_since(root: Path, since_ns: int) -> Dirty:

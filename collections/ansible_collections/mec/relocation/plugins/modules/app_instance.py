@@ -138,9 +138,9 @@ changes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.deploy import deploy
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.ground.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.host.deploy import deploy
 
 APP_OPTIONS = {
     "name": {"type": "str", "required": True},

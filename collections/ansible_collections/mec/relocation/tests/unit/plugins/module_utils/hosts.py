@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.ground.config import HostConfig
 
 
 def host_config(place: Path, name: str, *peers: str) -> HostConfig:

@@ -1,0 +1,279 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Applies the changes of a volume on the target, as `delta` has written them.
+
+What arrives is not trusted with anything outside of the volume: every path is walked step by step
+from the root, and a symbolic link on the way ends it. What has been applied when ``apply`` returns
+survives a crash of this host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import shutil
+import stat
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from ..ground.errors import RelocationError
+from .attributes import Attributes
+from .paths import (
+    ABSENT,
+    check_path,
+    closing,
+    folder_of,
+    open_folder,
+    open_handle,
+    opened_root,
+    parent,
+)
+from .stream import DamagedStream, Reader, unpack
+
+_EMPTY = bytes(64 * 1024)
+# Each sync of a file costs 0.25 ms, that of the file system what others have written to it.
+_SYNCED_ONE_BY_ONE = 32
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What one stream changed.
+
+    Attributes:
+        files: paths.
+        bytes: the bytes that came.
+        sync: makes it outlive a crash of the host; raises OSError.
+    """
+
+    files: int
+    bytes: int
+    sync: Callable[[], None]
+
+
+def apply(root: Path, stream: IO[bytes]) -> Applied:
+    """Make the volume like the source's, for the paths in the stream; it is not durable yet.
+
+    Args:
+        root: the volume on the target; nobody else works on it.
+        stream: any file object, a pipe for example. It is read to the end of the delta and no
+            further, also after an error, unless it is damaged.
+
+    Raises:
+        DamagedStream: the stream broke off or is not what was sent; it cannot be read on.
+        RelocationError: it cannot be applied. As above, the volume may have been changed in
+            part, and a pass of rsync is needed: it notices files that were not finished by their
+            times.
+    """
+    reader = Reader(stream)
+    try:
+        with opened_root(root) as root_fd:
+            applier = _Applier(root_fd, reader)
+            applier.run()
+    except DamagedStream:
+        raise
+    except Exception as error:  # whatever a stream of nonsense leads to
+        reader.drain()
+        raise RelocationError(
+            f"The delta of the volume {root} cannot be applied: {error}.",
+            "A pass of rsync makes it whole.",
+        ) from error
+    sync = functools.partial(_sync, root, applier.changed_files, applier.changed_folders)
+    return Applied(applier.files, reader.size_bytes, sync)
+
+
+class _Applier:
+    """Applies one stream."""
+
+    def __init__(self, root_fd: int, reader: Reader) -> None:
+        self._root_fd = root_fd
+        self._records = iter(reader)
+        self.files = 0
+        # Directories get their attributes last: what is done in them changes their time.
+        self._folders: dict[bytes, Attributes] = {}
+        # To be synced when all is written.
+        self.changed_files: list[bytes] = []
+        self.changed_folders: set[bytes] = set()
+
+    def run(self) -> None:
+        """Apply all records until the end."""
+        takes: dict[bytes, Callable[..., None]] = {
+            b"absent": self._absent,
+            b"folder": self._folder,
+            b"file": self._file,
+            b"link": self._link,
+            b"symlink": self._symlink,
+            b"special": self._special,
+        }
+        for kind, path, *fields in self._records:
+            if kind not in takes:
+                raise ValueError(f"{kind!r} is no record that stands by itself")
+            takes[kind](check_path(path), *fields)
+            self.files += 1
+        for path, attributes in reversed(self._folders.items()):
+            with closing(open_handle(self._root_fd, path)) as handle:
+                attributes.put(handle)
+
+    # -- one record each --------------------------------------------------------------------
+
+    def _absent(self, path: bytes) -> None:
+        # Where even its folder is not there, there is nothing to remove.
+        with contextlib.suppress(*ABSENT), self._changing(path) as (folder, name):
+            _remove(folder, name)
+
+    def _folder(self, path: bytes, names: bytes, *attributes: bytes) -> None:
+        wanted = Attributes.from_fields(attributes)
+        if not stat.S_ISDIR(wanted.mode):
+            raise ValueError(f"{path!r} is said to be a directory, but its mode says no")
+        with folder_of(self._root_fd, path) as (folder, name):
+            status = _status(folder, name)
+            if status is None or not stat.S_ISDIR(status.st_mode):
+                _remove(folder, name)
+                os.mkdir(name, 0o700, dir_fd=folder)
+                self.changed_folders.add(parent(path))
+        self._folders[path] = wanted
+        self.changed_folders.add(path)
+        if names:
+            only = set(unpack(names[1:]))
+            with closing(open_folder(self._root_fd, path)) as fd:
+                for present in map(os.fsencode, os.listdir(fd)):
+                    if present not in only:
+                        _remove(fd, present)
+
+    def _file(self, path: bytes, base: bytes, *attributes: bytes) -> None:
+        wanted = Attributes.from_fields(attributes)
+        with closing(self._open_base(path, base) if base else self._make(path)) as fd:
+            try:
+                self._fill(fd)
+            except BaseException:
+                # Written in the same tick of the clock, half a file could have the source's time.
+                os.utime(fd, ns=(0, 0))
+                raise
+            wanted.put(fd)
+        self.changed_files.append(path)
+
+    def _link(self, path: bytes, first: bytes) -> None:
+        with folder_of(self._root_fd, check_path(first)) as (source, source_name):
+            origin = os.stat(source_name, dir_fd=source, follow_symlinks=False)
+            with self._changing(path) as (folder, name):
+                status = _status(folder, name)
+                if status is not None and os.path.samestat(origin, status):
+                    return
+                _remove(folder, name)
+                os.link(
+                    source_name, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False
+                )
+
+    def _symlink(self, path: bytes, target: bytes, *attributes: bytes) -> None:
+        with self._changing(path) as (folder, name):
+            _remove(folder, name)
+            os.symlink(target, name, dir_fd=folder)
+            self._put(path, attributes)
+
+    def _special(self, path: bytes, device: bytes, *attributes: bytes) -> None:
+        kind = stat.S_IFMT(Attributes.from_fields(attributes).mode)
+        if kind not in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR, stat.S_IFBLK):
+            raise ValueError(f"{path!r} is said to be special, but its mode says no")
+        with self._changing(path) as (folder, name):
+            _remove(folder, name)
+            os.mknod(name, kind | 0o600, int(device), dir_fd=folder)
+            self._put(path, attributes)
+
+    # -- how --------------------------------------------------------------------------------
+
+    def _make(self, path: bytes) -> int:
+        """A new file: the old one may have other links, which are not of the new one."""
+        with self._changing(path) as (folder, name):
+            _remove(folder, name)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            return os.open(name, flags, 0o600, dir_fd=folder)
+
+    def _open_base(self, path: bytes, base: bytes) -> int:
+        """The file that is to be changed in place; an error unless it is the one that was meant."""
+        size_bytes, mtime_ns = map(int, unpack(base))
+        with folder_of(self._root_fd, path) as (folder, name):
+            status = _status(folder, name)
+            if (
+                status is None
+                or not stat.S_ISREG(status.st_mode)
+                or (status.st_size, status.st_mtime_ns) != (size_bytes, mtime_ns)
+            ):
+                raise ValueError(f"{os.fsdecode(path)!r} is not the file that the source believes")
+            return os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+
+    def _fill(self, fd: int) -> None:
+        """Take the content of a file from the records that follow."""
+        for kind, number, *content in self._records:
+            if kind == b"data":
+                _write(fd, content[0], int(number))
+            elif kind == b"zeros":
+                for at in range(0, int(content[0]), len(_EMPTY)):
+                    _write(fd, _EMPTY[: int(content[0]) - at], int(number) + at)
+            elif kind == b"size":
+                os.ftruncate(fd, int(number))
+                return
+            else:
+                break
+        raise ValueError("the content of a file has no end")
+
+    def _put(self, path: bytes, attributes: tuple[bytes, ...]) -> None:
+        with closing(open_handle(self._root_fd, path)) as handle:
+            Attributes.from_fields(attributes).put(handle)
+
+    @contextlib.contextmanager
+    def _changing(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """The folder in which a name comes or goes; never the root itself."""
+        if not path:
+            raise ValueError("the root of a volume stays a directory")
+        with folder_of(self._root_fd, path) as at:
+            self.changed_folders.add(parent(path))
+            yield at
+
+
+def _sync(root: Path, files: Sequence[bytes], folders: Collection[bytes]) -> None:
+    with opened_root(root) as root_fd:
+        if len(files) + len(folders) > _SYNCED_ONE_BY_ONE:
+            if _LIBC.syncfs(root_fd) != 0:
+                raise OSError(ctypes.get_errno(), "the file system cannot be synced")
+            return
+        for path in files:
+            # The app may have begun to work on it.
+            with contextlib.suppress(*ABSENT), folder_of(root_fd, path) as (folder, name):
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+                with closing(os.open(name, flags, dir_fd=folder)) as fd:
+                    os.fsync(fd)
+        for path in folders:
+            # One that something was removed from may have been removed itself.
+            with contextlib.suppress(*ABSENT), closing(open_folder(root_fd, path)) as fd:
+                os.fsync(fd)
+
+
+def _status(folder: int, name: bytes) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _remove(folder: int, name: bytes) -> None:
+    """Remove what has this name, if anything has, with all that is in it."""
+    status = _status(folder, name)
+    if status is None:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        shutil.rmtree(name, dir_fd=folder)
+    else:
+        os.unlink(name, dir_fd=folder)
+
+
+def _write(fd: int, content: bytes, at: int) -> None:
+    left = memoryview(content)
+    while left:
+        written = os.pwrite(fd, left, at)
+        left, at = left[written:], at + written

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Hosts that take steps: this one, or another over a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import IO, Any, Protocol
+
+from ..ground.errors import RelocationError
+
+
+class Reply(Protocol):
+    """The answer to a step that was begun."""
+
+    def result(self, timeout_s: float = 120.0) -> Any:
+        """Wait for the answer, for at most ``timeout_s``; raises what the step raised."""
+
+
+class Host(Protocol):
+    """An ME host that takes steps: this one, or another over a channel."""
+
+    name: str
+
+    def begin(self, step: str, **arguments: object) -> Reply:
+        """Begin a step; several hosts can be at it side by side."""
+
+
+class Target(Host, Protocol):
+    """Another ME host, which can be sent a stream of bytes, too."""
+
+    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Reply:
+        """Begin a step, and send what ``write`` writes; the step knows where that ends."""
+
+
+def together(hosts: Sequence[Host], step: str, **arguments: object) -> list[Any]:
+    """Take a step on several hosts side by side; every answer is waited for before one raises."""
+    replies = [host.begin(step, **arguments) for host in hosts]
+    results, first_error = [], None
+    for reply in replies:
+        try:
+            results.append(reply.result())
+        except RelocationError as error:
+            first_error = first_error or error
+    if first_error is not None:
+        raise first_error
+    return results
