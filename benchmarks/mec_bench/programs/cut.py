@@ -29,6 +29,12 @@ from ansible_collections.mec.relocation.plugins.module_utils.volume.delta import
 from ansible_collections.mec.relocation.plugins.module_utils.volume.watch import Dirty
 from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import Channel
 from ansible_collections.mec.relocation.plugins.module_utils.wire.host import Host, together
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import (
+    Apply,
+    CheckGateway,
+    Forward,
+    Persist,
+)
 
 
 def changed_since(root: Path, since_ns: int) -> Dirty:
@@ -45,9 +51,8 @@ def changed_since(root: Path, since_ns: int) -> Dirty:
 def send(target: Channel, app: str, root: Path, dirty: Dirty, signatures: Signatures) -> Signatures:
     """Send what is dirty, without the blocks that the target has; it is there on return."""
     built = []
-    target.stream(
-        "apply", lambda out: built.append(build(root, dirty, out, signatures)), app=f"{app}-sent"
-    ).result()
+    apply = Apply(f"{app}-sent")
+    target.stream(apply, lambda out: built.append(build(root, dirty, out, signatures))).result()
     return built[0].signatures
 
 
@@ -58,7 +63,7 @@ def main() -> None:
     freezer = Freezer.of_process(pid)
     with Channel(me_host.config, target) as channel:
         gateways: list[Host] = [channel, LocalHost(me_host)]
-        together(gateways, "check_gateway", app=app, me_hosts=[target])
+        together(gateways, CheckGateway(app, [target]))
         dirty = changed_since(root, since_ns)
         signatures = send(channel, app, root, dirty, NONE)
         began_s = time.monotonic()
@@ -66,11 +71,11 @@ def main() -> None:
         frozen_s = time.monotonic()
         send(channel, app, root, dirty, signatures)
         sent_s = time.monotonic()
-        together(gateways, "forward", app=app, host=target)
+        together(gateways, Forward(app, target))
         ended_s = time.monotonic()
         # Requests that the freeze met are answered now, late.
         freezer.thaw()
-        together(gateways, "persist")
+        together(gateways, Persist())
     phases = {"freeze": frozen_s - began_s, "send": sent_s - frozen_s, "switch": ended_s - sent_s}
     print(json.dumps({"downtime_s": ended_s - began_s, "phases": phases}))
 

@@ -13,46 +13,14 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import IO, Any
 
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
+from ..volume.stream import Reader
+from ..wire import steps
 from .me_host import MeHost
-
-# What another ME host may ask for; all else is refused.
-STEPS = frozenset(
-    {
-        "activate",
-        "check_gateway",
-        "close_gateway",
-        "discard",
-        "forward",
-        "hello",
-        "hold",
-        "in_flight",
-        "is_prepared",
-        "kill",
-        "lease",
-        "open_gateway",
-        "persist",
-        "prepare",
-        "pull",
-        "record",
-        "release",
-        "settle",
-        "space",
-        "unlease",
-    }
-)
-
-
-# Steps that read what follows the line.
-STREAM_STEPS = frozenset({"apply", "verify"})
-
-# Steps for a target that takes an image straight from here; the answer to the last is followed by
-# bytes until the channel closes.
-IMAGE_STEPS = frozenset({"image_describe", "image_export_size", "image_export"})
 
 
 class Agent:
@@ -60,6 +28,7 @@ class Agent:
 
     def __init__(self, me_host: MeHost) -> None:
         self.me_host = me_host
+        self._handlers = steps.handlers(me_host)
         self._held: set[str] = set()
 
     def serve(self, requests: IO[bytes], answers: IO[bytes]) -> None:
@@ -67,58 +36,53 @@ class Agent:
         try:
             for line in requests:
                 message = json.loads(line)
-                if message["step"] in STREAM_STEPS:
-                    message["arguments"]["stream"] = requests
-                answers.write(json.dumps(self.answer(message)).encode() + b"\n")
+                known = steps.TABLE.get(message["step"])
+                stream = Reader(requests) if known and known.streams == "to" else None
+                answer = self.answer(message, stream)
+                # What was refused is on its way all the same, and the next step comes after it.
+                usable = stream is None or stream.drain()
+                answers.write(json.dumps(answer).encode() + b"\n")
                 answers.flush()
-                if message["step"] == "hello":
+                if not usable:
+                    return
+                if known is steps.Hello:
                     # Loaded while the other end goes on, and not within its first question.
                     self.me_host.load()
-                if message["step"] == "image_export":
-                    self._export(answers, **message["arguments"])
+                if known and known.streams == "from" and "error" not in answer:
+                    self._send(message, answers)
                     return
         finally:
             for app in self._held:
                 self.me_host.release(app)
 
-    def answer(self, message: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(self, message: Mapping[str, Any], stream: Reader | None = None) -> dict[str, Any]:
         """Take one step and give its answer; errors of any kind become an answer, too."""
-        step, arguments = message["step"], message["arguments"]
         try:
-            result = self._take(step, arguments)
+            step = self._step(message)
+            result = None
+            if step.streams != "from":
+                result = steps.take(self._handlers, step, *([stream] if stream else []))
         except RelocationError as error:
             return {"id": message["id"], "error": str(error)}
         except Exception as error:  # the other end has to hear of it, whatever it is
-            return {"id": message["id"], "error": f"{step}: {type(error).__name__}: {error}"}
-        if step == "hold":
-            self._held.add(arguments["app"])
-        elif step in ("release", "close_gateway"):
-            self._held.discard(arguments["app"])
+            said = f"{message['step']}: {type(error).__name__}: {error}"
+            return {"id": message["id"], "error": said}
+        if isinstance(step, steps.Hold):
+            self._held.add(step.app)
+        elif isinstance(step, steps.Release | steps.CloseGateway):
+            self._held.discard(step.app)
         return {"id": message["id"], "result": result}
 
-    def _take(self, step: str, arguments: Mapping[str, Any]) -> Any:
-        if step in STEPS or step in STREAM_STEPS:
-            return getattr(self.me_host, step)(**arguments)
-        if step not in IMAGE_STEPS:
-            raise RelocationError(f"The agent knows no step {step!r}.")
-        # Imported here: the channel of a cutover opens faster without it.
-        from ..image.registry import ImageReference
-        from ..image.store import ImageStore
-        from ..image.sync import describe, export_size
-
-        if step == "image_describe":
-            image = ImageReference.parse(arguments["image"])
-            return describe(ImageStore(), image, self.me_host.config.repository.name)
-        if step == "image_export_size":
-            return export_size(ImageStore(), **arguments)
-        return None
-
-    def _export(self, out: IO[bytes], image_id: str, have_layers: Collection[str]) -> None:
-        from ..image.store import ImageStore
-        from ..image.sync import export_missing
-
-        export_missing(ImageStore(), image_id, have_layers, out)
+    def _send(self, message: Mapping[str, Any], out: IO[bytes]) -> None:
+        """Take a step whose answer is followed by bytes; what fails breaks them off."""
+        steps.take(self._handlers, self._step(message), out)
         out.flush()
+
+    def _step(self, message: Mapping[str, Any]) -> steps.Step[Any]:
+        step = steps.decode(message["step"], message["arguments"])
+        if not step.peers_may:
+            raise RelocationError(f"The agent knows no step {step.step_name!r}.")
+        return step
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from ..wire.channel import Channel
 from ..wire.host import Host, together
+from ..wire.steps import CloseGateway, OpenGateway
 from .lease import TTL_S, Lease
 from .local import LocalHost
 from .me_host import MeHost
@@ -153,7 +154,7 @@ class Deployment:
         changes += ["volume"] if purge and volume.exists() else []
         if not self.check:
             if serves_here:
-                together(self.gateways, "close_gateway", app=name)
+                together(self.gateways, CloseGateway(name))
             kept.forget()
             if purge:
                 shutil.rmtree(volume, ignore_errors=True)
@@ -161,9 +162,7 @@ class Deployment:
 
     def _open_gateways(self, app: str) -> list[str]:
         here = self.me_host.config.name
-        return (
-            ["gateway"] if any(together(self.gateways, "open_gateway", app=app, host=here)) else []
-        )
+        return ["gateway"] if any(together(self.gateways, OpenGateway(app, here))) else []
 
     def _refuse_second_writer(self, app: str, state: str) -> None:
         here = self.me_host.config.name

@@ -6,38 +6,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Generic
 
 from ..ground.errors import RelocationError
 from ..wire.host import Reply
+from ..wire.steps import Answer, Handlers, Step, handlers, take
 from .me_host import MeHost
-
-
-class _Done:
-    """The reply of a step that has been taken."""
-
-    def __init__(self, step: Callable[[], Any]) -> None:
-        self._error: RelocationError | None = None
-        self._value: Any = None
-        try:
-            self._value = step()
-        except RelocationError as error:
-            self._error = error
-
-    def result(self, _timeout_s: float = 120.0) -> Any:
-        if self._error is not None:
-            raise self._error
-        return self._value
 
 
 class LocalHost:
     """This host as a ``Host``: a step that is begun is taken at once."""
 
     def __init__(self, me_host: MeHost) -> None:
-        self.me_host = me_host
         self.name = me_host.config.name
+        self._handlers = handlers(me_host)
 
-    def begin(self, step: str, **arguments: object) -> Reply:
-        method = getattr(self.me_host, step)
-        return _Done(lambda: method(**arguments))
+    def begin(self, step: Step[Answer]) -> Reply[Answer]:
+        return _Done(self._handlers, step)
+
+
+class _Done(Generic[Answer]):
+    """The reply of a step that has been taken."""
+
+    def __init__(self, known: Handlers, step: Step[Answer]) -> None:
+        self._error: RelocationError | None = None
+        self._value: Answer
+        try:
+            self._value = take(known, step)
+        except RelocationError as error:
+            self._error = error
+
+    def result(self, _timeout_s: float = 120.0) -> Answer:
+        if self._error is not None:
+            raise self._error
+        return self._value

@@ -4,8 +4,8 @@
 
 """An ME host and the steps that it can take in a relocation.
 
-The same steps are taken on this host (``local.LocalHost``) and on another one over a warm channel
-(``wire.channel.Channel``), so the cutover reads the same for both.
+The same steps (`wire.steps`) are taken on this host (``local.LocalHost``) and on another one over a
+warm channel (``wire.channel.Channel``), so the cutover reads the same for both.
 """
 
 from __future__ import annotations
@@ -15,23 +15,28 @@ import functools
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import IO, TYPE_CHECKING, Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO, Any
 
 from ..ground import priority
 from ..ground.app import App, check_name
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
-from ..ground.library import VERSION
+from ..image import sync as image_sync
+from ..image.registry import ImageReference, Registry
+from ..image.store import ImageStore
+from ..platform.choose import load
 from ..platform.health import Health
 from ..platform.instance import Instance, Platform
+from ..volume.apply import apply
+from ..volume.compare import compare
 from ..volume.room import tree_bytes
+from ..volume.stream import Reader
+from ..wire import steps
+from ..wire.steps import handles, handles_stream
 from . import state
 from .gateway import Gateway
 from .lease import Lease
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
 
 _STANDBY_S = 60.0
 # The clock by which files are stamped (clock_gettime(2)); the module time has no name for it.
@@ -56,17 +61,12 @@ class MeHost:
     def platform(self) -> Platform:
         """The platform, loaded at its first use: gateway steps do without it."""
         if self._platform is None:
-            # Imported here: the channel to a gateway opens faster without an engine's client.
-            from ..platform.choose import load
-
             self._platform = load(self.config)
         return self._platform
 
     @functools.cached_property
     def _writer(self) -> ThreadPoolExecutor:
         """A thread that makes durable what was applied."""
-        from concurrent.futures import ThreadPoolExecutor
-
         return ThreadPoolExecutor(1)
 
     def load(self) -> None:
@@ -76,19 +76,23 @@ class MeHost:
 
     # -- about the host ---------------------------------------------------------------------
 
-    def hello(self) -> dict[str, str]:
-        """Who answers, and which version of the library."""
-        return {"name": self.config.name, "version": VERSION}
+    @handles(steps.Hello)
+    def hello(self) -> steps.Greeting:
+        """Who answers, and which version of the library, with its table of steps."""
+        return {"name": self.config.name, "version": steps.LIBRARY}
 
+    @handles(steps.Lease)
     def lease(self, app: str, owner: str) -> None:
         """Take or extend the lease of the app for a handoff."""
         self._lease(app).acquire(owner)
 
+    @handles(steps.Unlease)
     def unlease(self, app: str, owner: str) -> None:
         """Give the lease up."""
         self._lease(app).release(owner)
 
-    def space(self, app: str) -> dict[str, int]:
+    @handles(steps.Space)
+    def space(self, app: str) -> steps.Room:
         """Free bytes below the PV root, and the bytes that the app's PV has here already."""
         self.config.pv_root.mkdir(parents=True, exist_ok=True)
         return {
@@ -96,7 +100,8 @@ class MeHost:
             "present_bytes": tree_bytes(str(self.config.pv_root / app)),
         }
 
-    def apply(self, app: str, stream: IO[bytes]) -> dict[str, int]:
+    @handles_stream(steps.Apply)
+    def apply(self, stream: Reader, app: str) -> steps.Crossed:
         """Make the app's PV here like the source's, as far as the stream says.
 
         It is made durable meanwhile; `activate` waits for that.
@@ -104,9 +109,6 @@ class MeHost:
         Raises:
             RelocationError: the app serves here, or the stream cannot be applied.
         """
-        # Imported here: a channel to a gateway alone opens faster without it.
-        from ..volume.apply import apply
-
         if self._state(app).instance().get("state") == "serving":
             raise RelocationError(f"App {app!r} serves on {self.config.name} already.")
         applied = apply(self.config.pv_root / check_name(app), stream)
@@ -114,38 +116,40 @@ class MeHost:
         self._writing[app] = self._writer.submit(applied.sync)
         return {"files": applied.files, "bytes": applied.bytes}
 
-    def verify(self, app: str, handoff: str, stream: IO[bytes]) -> dict[str, Any]:
+    @handles_stream(steps.Verify)
+    def verify(self, stream: Reader, app: str, handoff: str) -> steps.Compared:
         """Compare the PV of an app that was activated here with the source's; see `volume.compare`.
 
         Raises:
             RelocationError: it was not, another handoff is at work on it, or nothing can be read.
         """
-        from ..volume.compare import compare
-        from ..volume.stream import Reader
+        if app not in self._activated_ns:
+            raise RelocationError(f"App {app!r} was not activated on this channel.")
+        with self._lease(app).held(handoff):
+            found = compare(self.config.pv_root / app, stream, self._activated_ns[app])
+        return {
+            "files": found.files,
+            "bytes": found.bytes,
+            "changed_since": found.changed_since,
+            "differing": found.differing,
+            "differences": found.differences,
+        }
 
-        reader = Reader(stream)
-        try:
-            if app not in self._activated_ns:
-                raise RelocationError(f"App {app!r} was not activated on this channel.")
-            with self._lease(app).held(handoff):
-                found = compare(self.config.pv_root / app, reader, self._activated_ns[app])
-            return asdict(found)
-        finally:
-            reader.drain()
-
+    @handles(steps.Record)
     def record(self, record: Mapping[str, Any]) -> None:
         """Keep a relocation record."""
         state.append_record(self.config.state_dir, record)
 
     # -- the instance -----------------------------------------------------------------------
 
+    @handles(steps.Prepare)
     def prepare(
         self,
         declaration: Mapping[str, Any],
         image_id: str,
         handoff: str,
         base_image_id: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> steps.Prepared:
         """Have an instance ready for the cutover: standby ones run, others are created.
 
         Args:
@@ -181,8 +185,9 @@ class MeHost:
         if standby:
             self._health(app, instance).wait_until_ready(time.monotonic() + _STANDBY_S)
         self._prepared[app.name] = app, instance
-        return {**describe(instance), "changed": changed}
+        return {"name": instance.name, "address": instance.address, "changed": changed}
 
+    @handles(steps.IsPrepared)
     def is_prepared(
         self, declaration: Mapping[str, Any], image_id: str, base_image_id: str | None = None
     ) -> bool:
@@ -200,35 +205,46 @@ class MeHost:
             and instance.running == _waits(app, image_id, base)
         )
 
-    def pull(self, image: str) -> dict[str, Any]:
+    @handles(steps.Pull)
+    def pull(self, image: str) -> steps.Pulled:
         """Have an image of the repository here: ``image_id`` and the ``bytes`` that came."""
-        # Imported here: the channel of a cutover opens faster without it.
-        from ..image.registry import ImageReference, Registry
-        from ..image.store import ImageStore
-        from ..image.sync import FromRegistry, ImageSync
-
         repository = self.config.repository
-        sync = ImageSync(
+        sync = image_sync.ImageSync(
             ImageReference.parse(image),
-            FromRegistry(Registry.of(repository)),
+            image_sync.FromRegistry(Registry.of(repository)),
             ImageStore(),
             repository.name,
         )
         image_id, moved = sync.carry_out(sync.plan())
         return {"image_id": image_id, "bytes": moved.size_bytes}
 
+    @handles(steps.Discard)
     def discard(self, app: str, image: str | None) -> None:
         """Remove the app's prepared instance, and an image that came for it alone."""
         self.remove(app)
         if image is not None:
-            from ..image.registry import ImageReference
-            from ..image.store import ImageStore
-            from ..image.sync import local_name
-
-            name = local_name(ImageReference.parse(image), self.config.repository.name)
+            name = image_sync.local_name(ImageReference.parse(image), self.config.repository.name)
             ImageStore().remove(name)
 
-    def activate(self, app: str, timeout_s: float) -> dict[str, Any]:
+    @handles(steps.ImageDescribe)
+    def image_describe(self, image: str) -> steps.Described:
+        """What an image of the repository is in this host's engine."""
+        return image_sync.describe(
+            ImageStore(), ImageReference.parse(image), self.config.repository.name
+        )
+
+    @handles(steps.ImageExportSize)
+    def image_export_size(self, image_id: str, have_layers: Sequence[str]) -> int:
+        """How many bytes `image_export` would write."""
+        return image_sync.export_size(ImageStore(), image_id, have_layers)
+
+    @handles_stream(steps.ImageExport)
+    def image_export(self, out: IO[bytes], image_id: str, have_layers: Sequence[str]) -> None:
+        """Write an image without the layers that the asker has."""
+        image_sync.export_missing(ImageStore(), image_id, have_layers, out)
+
+    @handles(steps.Activate)
+    def activate(self, app: str, timeout_s: float) -> steps.Place:
         """Make the prepared instance serve; it does when this returns.
 
         Raises:
@@ -249,6 +265,7 @@ class MeHost:
         self._activated[app] = instance.name
         return describe(instance)
 
+    @handles(steps.Settle)
     def settle(self, app: str, handoff: str) -> None:
         """Note that the app serves here, and let the platform restart it from now on."""
         kept = self._state(app)
@@ -258,6 +275,7 @@ class MeHost:
             kept.note("serving", handoff=handoff, name=name, time=time.time())
             self.platform.set_restarts(app, True)
 
+    @handles(steps.Fence)
     def fence(self, app: str, handoff: str, target: str) -> None:
         """Before the cutover: note that this host must not serve again by itself, and see to it."""
         kept = self._state(app)
@@ -296,6 +314,7 @@ class MeHost:
         """Like ``healthy``, for an instance that has been looked up."""
         return instance.running and self._health(app, instance).serves()
 
+    @handles(steps.Kill)
     def kill(self, app: str) -> str | None:
         """End the instance and remove it; the answer confirms that it is dead.
 
@@ -324,34 +343,41 @@ class MeHost:
 
     # -- the gateway ------------------------------------------------------------------------
 
+    @handles(steps.CheckGateway)
     def check_gateway(self, app: str, me_hosts: Sequence[str]) -> None:
         """Raise unless this host's gateway can send the app's requests to each of ``me_hosts``."""
         for host in me_hosts:
             self.gateway.check(app, host)
 
+    @handles(steps.Hold)
     def hold(self, app: str, max_s: float, host: str) -> int:
         """Let new requests of the app wait; those that the instance on ``host`` answers still."""
         priority.go_first()
         return self.gateway.hold(app, max_s, host)
 
+    @handles(steps.InFlight)
     def in_flight(self, app: str, host: str) -> int:
         """Requests that the instance on ``host`` is answering through this host's gateway."""
         return self.gateway.in_flight(app, host)
 
+    @handles(steps.Forward)
     def forward(self, app: str, host: str) -> None:
         """Send the app's requests to ``host``, those that wait first."""
         self.gateway.forward(app, host)
         priority.give_way()
 
+    @handles(steps.Release)
     def release(self, app: str) -> None:
         """Let the waiting requests go on."""
         self.gateway.release(app)
         priority.give_way()
 
+    @handles(steps.Persist)
     def persist(self) -> None:
         """Make the gateway's locations survive its restart."""
         self.gateway.persist()
 
+    @handles(steps.OpenGateway)
     def open_gateway(self, app: str, host: str) -> bool:
         """Send the app's requests to ``host`` from now on, durably; tells if that is news."""
         changed = self.gateway.locations().get(app) != host
@@ -361,6 +387,7 @@ class MeHost:
         self.gateway.persist()
         return changed
 
+    @handles(steps.CloseGateway)
     def close_gateway(self, app: str) -> bool:
         """Answer the app's requests with 503 from now on, durably; tells if that is news."""
         changed = app in self.gateway.locations()
@@ -414,6 +441,6 @@ def _waits(app: App, image_id: str, base_image_id: str) -> bool:
     return app.start == "standby" and image_id == base_image_id
 
 
-def describe(instance: Instance) -> dict[str, str]:
+def describe(instance: Instance) -> steps.Place:
     """An instance as records have it."""
     return {"name": instance.name, "address": instance.address}

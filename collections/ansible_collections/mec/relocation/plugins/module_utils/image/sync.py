@@ -24,6 +24,7 @@ from typing import IO, Any, Protocol
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from ..wire.channel import Channel, open_stream
+from ..wire.steps import Described, ImageDescribe, ImageExport, ImageExportSize
 from .registry import ImageReference, Manifest, Registry
 from .store import SILENCE_S, ImageStore, LocalImage
 
@@ -57,7 +58,7 @@ class Moved:
 class Source(Protocol):
     """The ME host that an image comes from, seen from the target."""
 
-    def describe(self, image: str) -> dict[str, Any]:
+    def describe(self, image: str) -> Described:
         """The answer of ``describe`` there."""
 
     def export_size(self, image_id: str, have_layers: Sequence[str]) -> int:
@@ -77,28 +78,18 @@ class Peer:
         self._config = config
         self._name = name
 
-    def describe(self, image: str) -> dict[str, Any]:
+    def describe(self, image: str) -> Described:
         with Channel(self._config, self._name) as channel:
-            answer: dict[str, Any] = channel.begin("image_describe", image=image).result()
-        return answer
+            return channel.begin(ImageDescribe(image)).result()
 
     def export_size(self, image_id: str, have_layers: Sequence[str]) -> int:
         with Channel(self._config, self._name) as channel:
-            step = channel.begin(
-                "image_export_size", image_id=image_id, have_layers=list(have_layers)
-            )
-            return int(step.result(SILENCE_S))
+            return channel.begin(ImageExportSize(image_id, have_layers)).result(SILENCE_S)
 
     def export(
         self, image_id: str, have_layers: Sequence[str]
     ) -> contextlib.AbstractContextManager[IO[bytes]]:
-        return open_stream(
-            self._config,
-            self._name,
-            "image_export",
-            image_id=image_id,
-            have_layers=list(have_layers),
-        )
+        return open_stream(self._config, self._name, ImageExport(image_id, have_layers))
 
 
 class Origin(Protocol):
@@ -279,7 +270,7 @@ def known_layers(images: Iterable[LocalImage], diff_ids: Sequence[str]) -> int:
     return longest
 
 
-def describe(store: ImageStore, image: ImageReference, repository: str) -> dict[str, Any]:
+def describe(store: ImageStore, image: ImageReference, repository: str) -> Described:
     """The source's answer to what `image` is there: ``image_id``, ``digest``, ``diff_ids``.
 
     Raises:

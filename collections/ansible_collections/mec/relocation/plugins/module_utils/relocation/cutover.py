@@ -17,15 +17,15 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..ground.app import App
 from ..ground.errors import RelocationError
 from ..ground.record import Record
-from ..host.me_host import MeHost
+from ..platform.instance import Platform
+from ..wire import steps
 from ..wire.channel import ChannelLost
 from ..wire.host import Host, together
-from .transfer import Instance, Transfer
+from .transfer import Transfer
 from .watchdog import Guardian
 
 _DRAIN_PAUSE_S = 0.0005
@@ -45,7 +45,9 @@ class Cutover:
 
     Args:
         app: the app as it is declared on this host.
-        me_host: this host, the source.
+        source: this host.
+        platform: where the source's instance runs.
+        again: makes this host once more, for a process of its own.
         target: the target's channel, or whatever takes its steps.
         gateways: every host whose gateway forwards requests to the app; source and target too.
         transfer: brings the app's state to the target.
@@ -55,7 +57,9 @@ class Cutover:
     def __init__(
         self,
         app: App,
-        me_host: MeHost,
+        source: Host,
+        platform: Platform,
+        again: Callable[[], Host],
         target: Host,
         gateways: Sequence[Host],
         transfer: Transfer,
@@ -64,7 +68,9 @@ class Cutover:
         record: Record,
     ) -> None:
         self.app = app
-        self.source = me_host
+        self.source = source
+        self.platform = platform
+        self.again = again
         self.target = target
         self.gateways = gateways
         self.transfer = transfer
@@ -95,14 +101,14 @@ class Cutover:
 
     def _prepare(self) -> None:
         name = self.app.name
-        both = [self.source.config.name, self.target.name]
-        together(self.gateways, "check_gateway", app=name, me_hosts=both)
+        both = [self.source.name, self.target.name]
+        together(self.gateways, steps.CheckGateway(name, both))
         self._note_target(self.transfer.ahead(self.record))
         with self.record.phase("fence"):
             # Made ahead: whatever happens from here on, nothing restarts the source by itself, and
             # the note tells after a crash what was under way.
-            self.source.platform.make_ready(name)
-            self.source.fence(name, self.handoff, self.target.name)
+            self.platform.make_ready(name)
+            self.source.begin(steps.Fence(name, self.handoff, self.target.name)).result()
 
     # -- the critical section ---------------------------------------------------------------
 
@@ -115,9 +121,8 @@ class Cutover:
         guardian.point_of_no_return()
         try:
             with self.record.phase("activate"):
-                self.record.fields["target_instance"] = self._take(
-                    "activate", app=self.app.name, timeout_s=self.bounds.activate_s
-                )
+                activate = steps.Activate(self.app.name, self.bounds.activate_s)
+                self._note_target(self.target.begin(activate).result())
         except RelocationError as error:
             if self._target_is_dead(error):
                 guardian.way_back()
@@ -131,30 +136,30 @@ class Cutover:
         name = self.app.name
         self.record.service_ends()
         with self.record.phase("hold"):
-            held = {"app": name, "max_s": self.bounds.hold_s, "host": self.source.config.name}
-            in_flight = sum(together(self.gateways, "hold", **held))
+            hold = steps.Hold(name, self.bounds.hold_s, self.source.name)
+            in_flight = sum(together(self.gateways, hold))
         with self.record.phase("drain"):
             self._drain(in_flight)
         with self.record.phase("freeze"):
-            self.source.platform.freeze(name)
+            self.platform.freeze(name)
         self._note_target(self.transfer.last(self.record))
 
-    def _note_target(self, instance: Instance | None) -> None:
+    def _note_target(self, instance: steps.Place | None) -> None:
         if instance is not None:
             self.record.fields["target_instance"] = instance
 
     def _drain(self, in_flight: int) -> None:
         deadline = time.monotonic() + self.bounds.drain_s
-        where = {"app": self.app.name, "host": self.source.config.name}
+        ask = steps.InFlight(self.app.name, self.source.name)
         while in_flight > 0 and time.monotonic() < deadline:
             time.sleep(_DRAIN_PAUSE_S)
-            in_flight = sum(together(self.gateways, "in_flight", **where))
+            in_flight = sum(together(self.gateways, ask))
 
     def _serve_from_target(self) -> None:
         """After the activation there is no way back; a gateway that fails is reported."""
         with self.record.phase("switch"):
             try:
-                together(self.gateways, "forward", app=self.app.name, host=self.target.name)
+                together(self.gateways, steps.Forward(self.app.name, self.target.name))
             except RelocationError as error:
                 self.record.error = f"Relocated, but a gateway did not follow: {error}"
         self.record.service_serves()
@@ -166,9 +171,9 @@ class Cutover:
         name = self.app.name
         failures = []
         for step in (
-            lambda: self._take("settle", app=name, handoff=self.handoff),
-            lambda: together(self.gateways, "persist"),
-            lambda: self.source.remove(name),
+            lambda: self.target.begin(steps.Settle(name, self.handoff)).result(),
+            lambda: together(self.gateways, steps.Persist()),
+            self._remove_the_source,
         ):
             try:
                 step()
@@ -176,6 +181,11 @@ class Cutover:
                 failures.append(str(error))
         if failures:
             self.record.error = "Relocated, but not tidied up: " + " ".join(failures)
+
+    def _remove_the_source(self) -> None:
+        left = self.source.begin(steps.Kill(self.app.name)).result()
+        if left is not None:
+            raise RelocationError(left)
 
     # -- when it fails ----------------------------------------------------------------------
 
@@ -186,24 +196,24 @@ class Cutover:
 
     def _undo(self) -> None:
         """Thaw the source and release this host's gateway."""
-        self.source.platform.thaw(self.app.name)
-        self.source.release(self.app.name)
+        self.platform.thaw(self.app.name)
+        self.source.begin(steps.Release(self.app.name)).result()
 
     def _undo_after_death(self) -> None:
         """What the guardian does; the connections of the process that died are not its own."""
         self._undo()
-        MeHost(self.source.config).settle(self.app.name, self.handoff)
+        self.again().begin(steps.Settle(self.app.name, self.handoff)).result()
 
     def _aborted(self, error: RelocationError) -> None:
         """The source serves again; let everybody know."""
         for gateway in self.gateways:
-            if gateway.name != self.source.config.name:
+            if gateway.name != self.source.name:
                 with contextlib.suppress(RelocationError):
-                    gateway.begin("release", app=self.app.name).result()
+                    gateway.begin(steps.Release(self.app.name)).result()
         self.record.service_serves()
         self.record.error = str(error)
         try:
-            self.source.settle(self.app.name, self.handoff)
+            self.source.begin(steps.Settle(self.app.name, self.handoff)).result()
         except RelocationError as another:
             self.record.error += f" It serves, but is not restarted by itself: {another}"
 
@@ -212,9 +222,9 @@ class Cutover:
         try:
             if isinstance(error, ChannelLost):
                 with self.reopen() as target:
-                    target.begin("kill", app=self.app.name).result()
+                    target.begin(steps.Kill(self.app.name)).result()
             else:
-                self._take("kill", app=self.app.name)
+                self.target.begin(steps.Kill(self.app.name)).result()
         except RelocationError:
             return False
         return True
@@ -223,17 +233,13 @@ class Cutover:
         """Two writers are worse than none: nobody serves until a person has decided."""
         for gateway in self.gateways:
             with contextlib.suppress(RelocationError):
-                gateway.begin("close_gateway", app=self.app.name).result()
+                gateway.begin(steps.CloseGateway(self.app.name)).result()
         self.record.outcome = "uncertain"
         self.record.error = (
             f"{error} Whether {self.target.name} serves is not known, so the source stays fenced. "
             f"Settle it with: ansible-playbook playbooks/settle.yml -e app={self.app.name} "
-            f"-e keep={self.source.config.name} (or keep={self.target.name})."
+            f"-e keep={self.source.name} (or keep={self.target.name})."
         )
-
-    def _take(self, step: str, **arguments: object) -> dict[str, Any]:
-        result: dict[str, Any] = self.target.begin(step, **arguments).result()
-        return result
 
 
 @contextlib.contextmanager

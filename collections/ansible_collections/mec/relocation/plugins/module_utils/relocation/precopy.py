@@ -12,6 +12,7 @@ from ..host.lease import Lease
 from ..host.state import AppState
 from ..volume.room import require_room
 from ..volume.rsync import VolumePass, VolumeSync
+from ..wire import steps
 from ..wire.host import Host
 
 
@@ -37,5 +38,5 @@ def precopy_volume(
     if check:
         return passes.run(dry_run=True)
     with Lease(kept.folder, app).held(handoff):
-        target.begin("lease", app=app, owner=handoff).result()
+        target.begin(steps.Lease(app, handoff)).result()
         return passes.run()

@@ -10,7 +10,7 @@ import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..ground import priority
 from ..ground.app import App
@@ -21,19 +21,18 @@ from ..host.lease import Lease
 from ..host.local import LocalHost
 from ..host.me_host import MeHost, describe
 from ..host.state import AppState
+from ..image.commit import Commit, committer
 from ..platform.instance import Instance
 from ..volume.compare import not_verified, verify
 from ..volume.copy import Volume, VolumeCopy
 from ..volume.room import require_room
 from ..volume.rsync import VolumeSync
+from ..wire import steps
 from ..wire.channel import Channel
 from ..wire.host import Host, Target
 from ..wire.ssh import Connection
 from .cutover import Bounds, Cutover
 from .transfer import Proactive, Reactive, Transfer
-
-if TYPE_CHECKING:
-    from ..image.commit import Commit
 
 
 @dataclass(frozen=True)
@@ -67,18 +66,19 @@ def prepare(config: HostConfig, order: Order, *, check: bool) -> bool:
     """
     me_host = MeHost(config)
     app, instance = _serving(me_host, order.app)
-    wanted = {"declaration": app.to_dict(), "image_id": instance.base_image_id}
+    declaration, image_id = app.to_dict(), instance.base_image_id
     Connection(config, config.ssh.agent_key, order.target).open()
     with Channel(config, order.target) as target:
         if check:
-            return not target.begin("is_prepared", **wanted).result()
+            return not target.begin(steps.IsPrepared(declaration, image_id)).result()
         folder = AppState(config.state_dir, order.app).folder
         with Lease(folder, order.app).held(order.handoff):
-            target.begin("lease", app=order.app, owner=order.handoff).result()
-            done = target.begin("prepare", handoff=order.handoff, **wanted).result()
-        target.begin("unlease", app=order.app, owner=order.handoff).result()
+            target.begin(steps.Lease(order.app, order.handoff)).result()
+            prepare = steps.Prepare(declaration, image_id, order.handoff)
+            done = target.begin(prepare).result()
+        target.begin(steps.Unlease(order.app, order.handoff)).result()
         me_host.unlease(order.app, order.handoff)
-        return bool(done["changed"])
+        return done["changed"]
 
 
 def commit(
@@ -91,8 +91,6 @@ def commit(
     """
     me_host = MeHost(config)
     app, instance = _serving(me_host, name)
-    from ..image.commit import committer
-
     folder = AppState(config.state_dir, name).folder
     commits = committer(config, app, instance, me_host.platform, folder, plain=plain)
     if check:
@@ -137,7 +135,7 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
                 peer.greet()
             target = peers[order.target]
             stack.enter_context(Lease(kept.folder, order.app).held(order.handoff))
-            target.begin("lease", app=order.app, owner=order.handoff).result()
+            target.begin(steps.Lease(order.app, order.handoff)).result()
             if app.volume:
                 require_room(config, order.app, target)
         gateways: list[Host] = [*peers.values(), LocalHost(me_host)]
@@ -150,7 +148,9 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
             )
         Cutover(
             app=app,
-            me_host=me_host,
+            source=LocalHost(me_host),
+            platform=me_host.platform,
+            again=lambda: LocalHost(MeHost(config)),
             target=target,
             gateways=gateways,
             transfer=_transfer(me_host, order, app, instance, target, volume),
@@ -163,13 +163,10 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
         if order.verify and volume is not None and record.outcome == "completed":
             done = _verified(me_host, target, done)
         me_host.record(done)
-        for step, arguments in (
-            ("record", {"record": done}),
-            ("unlease", {"app": order.app, "owner": order.handoff}),
-        ):
+        for step in (steps.Record(done), steps.Unlease(order.app, order.handoff)):
             # A target that has gone by now has no lease to give up; the record is kept here.
             with contextlib.suppress(RelocationError):
-                target.begin(step, **arguments).result()
+                target.begin(step).result()
     me_host.unlease(order.app, order.handoff)
     return done
 
@@ -187,9 +184,6 @@ def _transfer(
     base = instance.base_image_id
     if order.scenario == "proactive":
         return Proactive(app, base, order.handoff, target, volume)
-    # Imported here: a pro-active relocation starts faster without a registry's client.
-    from ..image.commit import committer
-
     folder, plain = AppState(config.state_dir, app.name).folder, not order.first_commit
     commits = committer(config, app, instance, me_host.platform, folder, plain=plain)
     return Reactive(app, base, order.handoff, target, volume, commits, order.first_commit)

@@ -11,31 +11,27 @@ Section 3.1 of the paper. ``Proactive``: the base image is there, the volume is 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 from ..ground.app import App
 from ..ground.errors import RelocationError
 from ..ground.record import Record
+from ..image.commit import Committer
 from ..volume.copy import Volume
 from ..wire.host import Host
-
-if TYPE_CHECKING:
-    # A pro-active relocation starts faster without a registry's client.
-    from ..image.commit import Committer
+from ..wire.steps import Discard, Place, Prepare, Prepared, Pull
 
 # A pull may have to bring the base image.
 _PULL_S = 600.0
-
-Instance = dict[str, str]
 
 
 class Transfer(Protocol):
     """How the app's state gets to the target."""
 
-    def ahead(self, record: Record) -> Instance | None:
+    def ahead(self, record: Record) -> Place | None:
         """Bring what can be brought while the source serves; the target's instance, if made."""
 
-    def last(self, record: Record) -> Instance | None:
+    def last(self, record: Record) -> Place | None:
         """Bring the rest, while nobody serves; the target's instance, if it is another one now."""
 
     def give_up(self) -> None:
@@ -56,18 +52,18 @@ class Proactive:
     def __init__(
         self, app: App, image_id: str, handoff: str, target: Host, volume: Volume | None
     ) -> None:
-        self._what = {"declaration": app.to_dict(), "image_id": image_id, "handoff": handoff}
+        self._prepare = Prepare(app.to_dict(), image_id, handoff)
         self._target = target
         self._volume = volume
 
-    def ahead(self, record: Record) -> Instance | None:
+    def ahead(self, record: Record) -> Place | None:
         with record.phase("prepare"):
-            prepared = self._target.begin("prepare", **self._what).result()
+            prepared = self._target.begin(self._prepare).result()
         if self._volume is not None:
             self._volume.ahead(record)
         return _instance(prepared)
 
-    def last(self, record: Record) -> Instance | None:
+    def last(self, record: Record) -> Place | None:
         if self._volume is not None:
             self._volume.last(record)
         return None
@@ -102,11 +98,8 @@ class Reactive:
         first_commit: bool,
     ) -> None:
         self._app = app
-        self._what = {
-            "declaration": app.to_dict(),
-            "base_image_id": base_image_id,
-            "handoff": handoff,
-        }
+        self._base_image_id = base_image_id
+        self._handoff = handoff
         self._target = target
         self._volume = volume
         self._committer = committer
@@ -114,7 +107,7 @@ class Reactive:
         self._pulled: str | None = None
         self._made_of = ""
 
-    def ahead(self, record: Record) -> Instance | None:
+    def ahead(self, record: Record) -> Place | None:
         if not self._first_commit:
             return None
         self._bring_image(record)
@@ -123,7 +116,7 @@ class Reactive:
         # The passes took their time: what was written meanwhile need not wait for the hold.
         return self._bring_image(record)
 
-    def last(self, record: Record) -> Instance | None:
+    def last(self, record: Record) -> Place | None:
         made = self._bring_image(record)
         if self._volume is not None:
             self._volume.last(record)
@@ -132,9 +125,9 @@ class Reactive:
     def give_up(self) -> None:
         # A target that has gone has nothing that could be removed now.
         with contextlib.suppress(RelocationError):
-            self._target.begin("discard", app=self._app.name, image=self._pulled).result()
+            self._target.begin(Discard(self._app.name, self._pulled)).result()
 
-    def _bring_image(self, record: Record) -> Instance | None:
+    def _bring_image(self, record: Record) -> Place | None:
         """Have an instance of the source's present container layer at the target."""
         with record.phase("commit"):
             commit = self._committer.commit()
@@ -144,13 +137,15 @@ class Reactive:
             commit, phase.bytes = self._committer.push(commit)
         self._pulled = commit.image
         with record.phase("pull") as phase:
-            pulled = self._target.begin("pull", image=commit.image).result(_PULL_S)
+            pulled = self._target.begin(Pull(commit.image)).result(_PULL_S)
             phase.bytes = pulled["bytes"]
         with record.phase("create"):
-            made = self._target.begin("prepare", image_id=pulled["image_id"], **self._what).result()
+            made = self._target.begin(
+                Prepare(self._app.to_dict(), pulled["image_id"], self._handoff, self._base_image_id)
+            ).result()
         self._made_of = commit.image_id
         return _instance(made)
 
 
-def _instance(prepared: dict[str, Any]) -> Instance:
+def _instance(prepared: Prepared) -> Place:
     return {"name": prepared["name"], "address": prepared["address"]}

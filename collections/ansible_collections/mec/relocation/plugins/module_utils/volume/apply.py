@@ -20,7 +20,6 @@ import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from ..ground.errors import RelocationError
 from .attributes import Attributes
@@ -57,13 +56,12 @@ class Applied:
     sync: Callable[[], None]
 
 
-def apply(root: Path, stream: IO[bytes]) -> Applied:
+def apply(root: Path, reader: Reader) -> Applied:
     """Make the volume like the source's, for the paths in the stream; it is not durable yet.
 
     Args:
         root: the volume on the target; nobody else works on it.
-        stream: any file object, a pipe for example. It is read to the end of the delta and no
-            further, also after an error, unless it is damaged.
+        reader: the stream. It is read to its end, but not after an error.
 
     Raises:
         DamagedStream: the stream broke off or is not what was sent; it cannot be read on.
@@ -71,7 +69,6 @@ def apply(root: Path, stream: IO[bytes]) -> Applied:
             part, and a pass of rsync is needed: it notices files that were not finished by their
             times.
     """
-    reader = Reader(stream)
     try:
         with opened_root(root) as root_fd:
             applier = _Applier(root_fd, reader)
@@ -79,7 +76,6 @@ def apply(root: Path, stream: IO[bytes]) -> Applied:
     except DamagedStream:
         raise
     except Exception as error:  # whatever a stream of nonsense leads to
-        reader.drain()
         raise RelocationError(
             f"The delta of the volume {root} cannot be applied: {error}.",
             "A pass of rsync makes it whole.",

@@ -26,6 +26,7 @@ from typing import IO, Any, NamedTuple
 
 from ..ground.errors import RelocationError
 from ..wire.host import Target
+from ..wire.steps import Verify
 from .attributes import Attributes
 from .delta import data_blocks
 from .paths import (
@@ -74,7 +75,7 @@ def verify(root: Path, target: Target, app: str, handoff: str) -> dict[str, Any]
     began_s = time.monotonic()
     try:
         write = functools.partial(write_manifest, root)
-        reply = target.stream("verify", write, app=app, handoff=handoff)
+        reply = target.stream(Verify(app, handoff), write)
         patience_s = _PATIENCE_S + _SLOWER * (time.monotonic() - began_s)
         found = Comparison(**reply.result(patience_s))
     except (OSError, RelocationError) as error:

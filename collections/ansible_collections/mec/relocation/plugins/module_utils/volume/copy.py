@@ -21,6 +21,7 @@ from ..ground.errors import RelocationError
 from ..ground.record import Record
 from ..wire.channel import ChannelLost
 from ..wire.host import Target
+from ..wire.steps import Apply
 from .convergence import Delta, another_pays, expected
 from .delta import NONE, Built, Signatures, build
 from .rsync import VolumeSync
@@ -155,6 +156,6 @@ class VolumeCopy:
         def write(out: IO[bytes]) -> None:
             built.append(build(self._passes.source, dirty, out, self._signatures))
 
-        self._target.stream("apply", write, app=self._app).result()
+        self._target.stream(Apply(self._app), write).result()
         self._signatures = built[0].signatures
         return built[0].size_bytes

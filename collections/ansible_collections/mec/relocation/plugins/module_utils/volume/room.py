@@ -11,6 +11,7 @@ import os
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from ..wire.host import Host
+from ..wire.steps import Space
 
 # What the target keeps free beside the volume: logs, the container layer, files in transit.
 _RESERVE_BYTES = 16 * 1024 * 1024
@@ -18,7 +19,7 @@ _RESERVE_BYTES = 16 * 1024 * 1024
 
 def require_room(config: HostConfig, app: str, target: Host) -> None:
     """Raise unless the volume fits on the target, beside what the target has of it already."""
-    room = target.begin("space", app=app).result()
+    room = target.begin(Space(app)).result()
     needed = tree_bytes(str(config.pv_root / app)) - room["present_bytes"] + _RESERVE_BYTES
     if needed > room["free_bytes"]:
         raise RelocationError(

@@ -93,6 +93,7 @@ class Reader:
         self._digest = hashlib.blake2b(MAGIC, digest_size=_DIGEST_BYTES)
         self.size_bytes = 0
         self._ended = False
+        self._damaged = False
 
     def __iter__(self) -> Iterator[list[bytes]]:
         """The records until the end.
@@ -102,7 +103,7 @@ class Reader:
             RelocationError: the source gave up.
         """
         if self.size_bytes == 0 and self._exactly(len(MAGIC)) != MAGIC:
-            raise DamagedStream("This is no stream of a volume.")
+            raise self._damage("This is no stream of a volume.")
         while not self._ended:
             record = self._record()
             self._ended = record[:1] in ([END], [ABORTED])
@@ -111,31 +112,40 @@ class Reader:
             if not self._ended:
                 yield record
 
-    def drain(self) -> None:
-        """Read what is left, so that the file can be used for something else."""
+    def drain(self) -> bool:
+        """Read what is left; tells whether the file can be used for something else after it.
+
+        Of a damaged stream nobody knows where it ends.
+        """
         with contextlib.suppress(RelocationError):
-            for _record in self:
-                pass
+            if not self._damaged:
+                for _record in self:
+                    pass
+        return self._ended
 
     def _record(self) -> list[bytes]:
         (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
         if length > _MAX_FRAME_BYTES:
-            raise DamagedStream("The stream of the volume is damaged.")
+            raise self._damage("The stream of the volume is damaged.")
         frame = self._exactly(length)
         self._digest.update(frame)
         if self._exactly(_DIGEST_BYTES) != self._digest.digest():
-            raise DamagedStream("The stream of the volume is damaged.")
+            raise self._damage("The stream of the volume is damaged.")
         try:
             return unpack(frame)
         except ValueError:
-            raise DamagedStream("The stream of the volume has a record that is none.") from None
+            raise self._damage("The stream of the volume has a record that is none.") from None
+
+    def _damage(self, what: str) -> DamagedStream:
+        self._damaged = True
+        return DamagedStream(what)
 
     def _exactly(self, wanted: int) -> bytes:
         parts = []
         while wanted:
             part = self._stream.read(wanted)
             if not part:
-                raise DamagedStream("The stream of the volume broke off.")
+                raise self._damage("The stream of the volume broke off.")
             self.size_bytes += len(part)
             wanted -= len(part)
             parts.append(part)

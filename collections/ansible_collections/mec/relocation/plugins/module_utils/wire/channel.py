@@ -17,12 +17,12 @@ import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from typing import IO, Any
+from typing import IO, Any, Generic
 
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
-from ..ground.library import VERSION
 from .ssh import Connection
+from .steps import LIBRARY, Answer, Hello, Step, answers
 
 OPEN_TIMEOUT_S = 15.0
 
@@ -62,7 +62,7 @@ class Channel:
         self._answers: dict[int, dict[str, Any]] = {}
         self._buffer = b""
         self._number = 0
-        self._hello = self.begin("hello")
+        self._hello = self.begin(Hello())
 
     def greet(self) -> None:
         """Wait until the channel is open.
@@ -80,26 +80,25 @@ class Channel:
             self._shared = False
             self._start()
             hello = self._hello.result(OPEN_TIMEOUT_S)
-        if hello["version"] != VERSION or hello["name"] != self.name:
+        if hello["version"] != LIBRARY or hello["name"] != self.name:
             raise RelocationError(
                 f"The agent on {self.name} says it is {hello['name']} with library "
-                f"{hello['version']}, expected {self.name} with {VERSION}.",
+                f"{hello['version']}, expected {self.name} with {LIBRARY}.",
                 "Apply the role me_host to all ME hosts.",
             )
 
-    def begin(self, step: str, **arguments: object) -> Pending:
+    def begin(self, step: Step[Answer]) -> Pending[Answer]:
         """Send a step; ``Pending.result`` waits for its answer."""
         self._number += 1
-        message = {"id": self._number, "step": step, "arguments": arguments}
         try:
-            os.write(self._stdin.fileno(), json.dumps(message).encode() + b"\n")
+            os.write(self._stdin.fileno(), _message(self._number, step))
         except OSError:
             raise self._lost("closed") from None
-        return Pending(self, self._number)
+        return Pending(self, self._number, step)
 
-    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Pending:
+    def stream(self, step: Step[Answer], write: Callable[[IO[bytes]], None]) -> Pending[Answer]:
         """Send a step, and after it what ``write`` writes; the step knows where that ends."""
-        pending = self.begin(step, **arguments)
+        pending = self.begin(step)
         try:
             write(self._stdin)
             self._stdin.flush()
@@ -177,25 +176,28 @@ class Channel:
         return self._process.stdout
 
 
-class Pending:
+class Pending(Generic[Answer]):
     """A step under way at the other end."""
 
-    def __init__(self, channel: Channel, number: int) -> None:
+    def __init__(self, channel: Channel, number: int, step: Step[Answer]) -> None:
         self._channel = channel
         self._number = number
+        self._step = step
 
-    def result(self, timeout_s: float = 120.0) -> Any:
+    def result(self, timeout_s: float = 120.0) -> Answer:
         """Wait for the answer; raises ``ChannelLost`` where none comes."""
-        return self._channel.wait(self._number, timeout_s)
+        return answers(self._step, self._channel.wait(self._number, timeout_s))
+
+
+def _message(number: int, step: Step[Any]) -> bytes:
+    message = {"id": number, "step": step.step_name, "arguments": vars(step)}
+    return json.dumps(message).encode() + b"\n"
 
 
 @contextlib.contextmanager
-def open_stream(
-    config: HostConfig, peer: str, step: str, **arguments: object
-) -> Iterator[IO[bytes]]:
+def open_stream(config: HostConfig, peer: str, step: Step[None]) -> Iterator[IO[bytes]]:
     """Ask another ME host for bytes: a step whose answer is a stream, over its own connection."""
     connection = Connection(config, config.ssh.agent_key, peer)
-    message = {"id": 1, "step": step, "arguments": arguments}
     with subprocess.Popen(
         [*connection.command(), connection.destination, "agent"],
         stdin=subprocess.PIPE,
@@ -204,7 +206,7 @@ def open_stream(
     ) as process:
         if process.stdin is None or process.stdout is None or process.stderr is None:
             raise AssertionError
-        process.stdin.write(json.dumps(message).encode() + b"\n")
+        process.stdin.write(_message(1, step))
         process.stdin.close()
         line = process.stdout.readline()
         if not line:

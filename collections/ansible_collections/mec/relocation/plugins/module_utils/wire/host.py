@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, Protocol, TypeVar
 
 from ..ground.errors import RelocationError
+from .steps import Answer, Step
+
+Answered = TypeVar("Answered", covariant=True)
 
 
-class Reply(Protocol):
+class Reply(Protocol[Answered]):
     """The answer to a step that was begun."""
 
-    def result(self, timeout_s: float = 120.0) -> Any:
+    def result(self, timeout_s: float = 120.0) -> Answered:
         """Wait for the answer, for at most ``timeout_s``; raises what the step raised."""
 
 
@@ -24,21 +27,22 @@ class Host(Protocol):
 
     name: str
 
-    def begin(self, step: str, **arguments: object) -> Reply:
+    def begin(self, step: Step[Answer]) -> Reply[Answer]:
         """Begin a step; several hosts can be at it side by side."""
 
 
 class Target(Host, Protocol):
     """Another ME host, which can be sent a stream of bytes, too."""
 
-    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Reply:
+    def stream(self, step: Step[Answer], write: Callable[[IO[bytes]], None]) -> Reply[Answer]:
         """Begin a step, and send what ``write`` writes; the step knows where that ends."""
 
 
-def together(hosts: Sequence[Host], step: str, **arguments: object) -> list[Any]:
+def together(hosts: Sequence[Host], step: Step[Answer]) -> list[Answer]:
     """Take a step on several hosts side by side; every answer is waited for before one raises."""
-    replies = [host.begin(step, **arguments) for host in hosts]
-    results, first_error = [], None
+    replies = [host.begin(step) for host in hosts]
+    results: list[Answer] = []
+    first_error: RelocationError | None = None
     for reply in replies:
         try:
             results.append(reply.result())

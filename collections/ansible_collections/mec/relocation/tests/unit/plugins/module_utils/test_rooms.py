@@ -80,3 +80,16 @@ def test_an_import_against_the_rooms_is_seen(tmp_path: Path, line: str) -> None:
     path.parent.mkdir()
     path.write_text(line)
     assert set(imported(path, tmp_path)) == {"host"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(library.ROOT)))
+def test_imports_stand_at_the_top(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    late = [
+        node.lineno
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert late == []

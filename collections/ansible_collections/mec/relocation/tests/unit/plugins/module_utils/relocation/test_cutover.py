@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic
 
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground.app import App
@@ -27,7 +27,9 @@ from ansible_collections.mec.relocation.plugins.module_utils.relocation.transfer
     Reactive,
     Transfer,
 )
+from ansible_collections.mec.relocation.plugins.module_utils.wire import steps
 from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import ChannelLost
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import Answer, Step
 
 Journal = list[str]
 
@@ -35,50 +37,67 @@ Journal = list[str]
 class Noting:
     """A host that notes every step and fails at those it is told to."""
 
-    def __init__(self, name: str, journal: Journal, failing: dict[str, Exception]) -> None:
+    def __init__(
+        self, name: str, journal: Journal, failing: dict[str, Exception], noted: str = ""
+    ) -> None:
         self.name = name
+        self.noted = noted or name
         self.journal = journal
         self.failing = failing
 
-    def begin(self, step: str, **_arguments: object) -> Noting:
-        self.journal.append(f"{self.name}.{step}")
-        self.step = step
-        return self
+    def begin(self, step: Step[Answer]) -> Taken[Answer]:
+        self.journal.append(f"{self.noted}.{step.step_name}")
+        return Taken(self, step)
 
-    def result(self, _timeout_s: float = 0.0) -> Any:
-        if self.step in self.failing:
-            raise self.failing[self.step]
-        if self.step == "hold":
+    def answer(self, step: Step[Any]) -> Any:
+        place = {"name": f"videoapp-{self.name}", "address": "172.17.0.2"}
+        if isinstance(step, steps.Hold):
             # The drain asks again where it has something to wait for.
             return int("in_flight" in self.failing)
-        if self.step == "in_flight":
+        if isinstance(step, steps.InFlight):
             return 0
-        return {
-            "name": f"videoapp-{self.name}",
-            "address": "172.17.0.2",
-            "changed": True,
-            "image_id": "sha256:2",
-            "bytes": 10,
-        }
+        if isinstance(step, steps.Prepare):
+            return {**place, "changed": True}
+        if isinstance(step, steps.Pull):
+            return {"image_id": "sha256:2", "bytes": 10}
+        if isinstance(step, steps.Activate):
+            return place
+        return True if isinstance(step, steps.CloseGateway) else None
 
 
-class Source:
-    """The source as an ME host whose platform notes what it is asked."""
+class Taken(Generic[Answer]):
+    """The reply of a host to a step."""
+
+    def __init__(self, host: Noting, step: Step[Answer]) -> None:
+        self.host = host
+        self.step = step
+
+    def result(self, _timeout_s: float = 0.0) -> Answer:
+        if self.step.step_name in self.host.failing:
+            raise self.host.failing[self.step.step_name]
+        return steps.answers(self.step, self.host.answer(self.step))
+
+
+class Pausing:
+    """The source's platform, as far as a cutover needs it; notes what it is asked."""
 
     def __init__(self, journal: Journal, failing: dict[str, Exception]) -> None:
         self.journal = journal
         self.failing = failing
-        self.platform = self
-        self.config = self
-        self.name = "worker1"
 
-    def __getattr__(self, step: str) -> Any:
-        def take(*_arguments: object, **_named: object) -> None:
-            self.journal.append(f"source.{step}")
-            if step in self.failing:
-                raise self.failing[step]
+    def make_ready(self, _app: str) -> None:
+        self.note("make_ready")
 
-        return take
+    def freeze(self, _app: str) -> None:
+        self.note("freeze")
+
+    def thaw(self, _app: str) -> None:
+        self.note("thaw")
+
+    def note(self, what: str) -> None:
+        self.journal.append(f"source.{what}")
+        if what in self.failing:
+            raise self.failing[what]
 
 
 class Run:
@@ -88,7 +107,8 @@ class Run:
         self.journal: Journal = []
         there = {key[7:]: error for key, error in failing.items() if key.startswith("target_")}
         here = {key[7:]: error for key, error in failing.items() if key.startswith("source_")}
-        self.source = Source(self.journal, here)
+        self.source = Noting("worker1", self.journal, here, noted="source")
+        self.platform = Pausing(self.journal, here)
         self.target = Noting("target", self.journal, there)
         self.local = Noting("worker1", self.journal, {})
         self.again = Noting(
@@ -120,7 +140,9 @@ class Run:
         app = App.from_dict({"name": "videoapp", "image": "videoapp:1", "port": 80})
         Cutover(
             app=app,
-            me_host=self.source,  # type: ignore[arg-type]
+            source=self.source,
+            platform=self.platform,  # type: ignore[arg-type]
+            again=lambda: self.source,
             target=self.target,
             gateways=[self.target, self.local],
             transfer=self.transfer(app),
@@ -147,7 +169,7 @@ def test_the_steps_come_in_their_order() -> None:
         "last_delta",
         "target.activate",
         "target.forward",
-        "source.remove",
+        "source.kill",
     ]
     assert [step for step in run.journal if step in order] == order
     assert record["downtime_s"] > 0
@@ -184,7 +206,7 @@ def test_a_failure_ends_with_the_source_serving(failing: dict[str, Exception]) -
     assert record["outcome"] == "aborted"
     assert str(next(iter(failing.values()))) in record["error"]
     assert "target.forward" not in run.journal
-    assert "source.remove" not in run.journal
+    assert "source.kill" not in run.journal
     assert [step for step in run.journal if step.startswith("source.")][-1] == "source.settle"
     if "source.freeze" in run.journal:
         assert run.position("source.thaw") > run.position("source.freeze")
@@ -235,7 +257,7 @@ def test_after_the_activation_there_is_no_way_back() -> None:
     assert record["outcome"] == "completed"
     assert "gateway down" in record["error"]
     assert "source.thaw" not in run.journal
-    assert "source.remove" in run.journal
+    assert "source.kill" in run.journal
 
 
 class Committing:
@@ -346,4 +368,4 @@ def test_a_failure_leaves_the_source_serving_and_nothing_at_the_target(
     assert str(next(iter(failing.values()))) in record["error"]
     assert "target.discard" in run.journal
     assert "source.settle" in run.journal
-    assert "source.remove" not in run.journal
+    assert "source.kill" not in run.journal

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Generic
 
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground.app import App
@@ -24,6 +24,13 @@ from ansible_collections.mec.relocation.plugins.module_utils.platform.health imp
 from ansible_collections.mec.relocation.plugins.module_utils.platform.instance import Instance
 from ansible_collections.mec.relocation.plugins.module_utils.relocation import (
     relocate as relocation,
+)
+from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import _message
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import (
+    Activate,
+    Answer,
+    Step,
+    answers,
 )
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 
@@ -56,28 +63,35 @@ class There:
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self.answered: dict[str, Any] = {}
 
-    def begin(self, step: str, **arguments: object) -> There:
-        return self.stream(step, lambda _out: None, **arguments)
+    def begin(self, step: Step[Answer]) -> Answered[Answer]:
+        return self.stream(step, lambda _out: None)
 
-    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> There:
+    def stream(self, step: Step[Answer], write: Callable[[IO[bytes]], None]) -> Answered[Answer]:
         requests = io.BytesIO()
-        requests.write(json.dumps({"id": 1, "step": step, "arguments": arguments}).encode() + b"\n")
+        requests.write(_message(1, step))
         write(requests)
         requests.write(b'{"id": 2, "step": "hello", "arguments": {}}\n')
         requests.seek(0)
-        answers = io.BytesIO()
-        self.agent.serve(requests, answers)
-        self.answered, hello = map(json.loads, answers.getvalue().splitlines())
+        out = io.BytesIO()
+        self.agent.serve(requests, out)
+        answered, hello = map(json.loads, out.getvalue().splitlines())
         # The channel can be used for what comes next.
         assert hello["result"]["name"] == self.name
-        return self
+        return Answered(step, answered)
 
-    def result(self, _timeout_s: float = 0.0) -> Any:
+
+class Answered(Generic[Answer]):
+    """The reply of the agent."""
+
+    def __init__(self, step: Step[Answer], answered: dict[str, Any]) -> None:
+        self.step = step
+        self.answered = answered
+
+    def result(self, _timeout_s: float = 0.0) -> Answer:
         if "error" in self.answered:
             raise RelocationError(self.answered["error"])
-        return self.answered["result"]
+        return answers(self.step, self.answered["result"])
 
 
 RECORD = {"app": "notes", "id": "h1", "outcome": "completed", "error": None}
@@ -104,7 +118,7 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
 
 
 def activate(hosts: Hosts) -> None:
-    hosts.channel.begin("activate", app="notes", timeout_s=1.0).result()
+    hosts.channel.begin(Activate("notes", 1.0)).result()
 
 
 def test_a_volume_that_has_arrived_is_verified(hosts: Hosts) -> None:

@@ -28,6 +28,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.volume.compare impo
 )
 from ansible_collections.mec.relocation.plugins.module_utils.volume.stream import Reader
 from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import ChannelLost
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import Step, Verify
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.volume.volumes import (
     ACTIONS,
     NAMES,
@@ -299,11 +300,11 @@ class Target:
         self.error = error
         self.found: Comparison | None = None
 
-    def begin(self, _step: str, **_arguments: object) -> Target:
+    def begin(self, _step: Step[Any]) -> Any:
         raise AssertionError
 
-    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Target:
-        assert (step, arguments) == ("verify", {"app": "notes", "handoff": "h1"})
+    def stream(self, step: Step[Any], write: Callable[[IO[bytes]], None]) -> Any:
+        assert step == Verify("notes", "h1")
         stream = io.BytesIO()
         write(stream)
         stream.seek(0)

@@ -26,8 +26,10 @@ from ansible_collections.mec.relocation.plugins.module_utils.ground.record impor
 from ansible_collections.mec.relocation.plugins.module_utils.volume.apply import apply
 from ansible_collections.mec.relocation.plugins.module_utils.volume.copy import VolumeCopy
 from ansible_collections.mec.relocation.plugins.module_utils.volume.rsync import VolumePass
+from ansible_collections.mec.relocation.plugins.module_utils.volume.stream import Reader
 from ansible_collections.mec.relocation.plugins.module_utils.volume.watch import VolumeWatch
 from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import ChannelLost
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import Apply, Step
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.volume.volumes import (
     LocalPasses,
     needs_rsync,
@@ -68,16 +70,16 @@ class Sides:
 
     # -- as the target --------------------------------------------------------
 
-    def begin(self, _step: str, **_arguments: object) -> Done:
+    def begin(self, _step: Step[Any]) -> Any:
         raise AssertionError
 
-    def stream(self, step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Done:
-        assert (step, arguments) == ("apply", {"app": "notes"})
+    def stream(self, step: Step[Any], write: Callable[[IO[bytes]], None]) -> Any:
+        assert step == Apply("notes")
         stream = io.BytesIO()
         write(stream)
         stream.seek(0)
         if self.refuse is None:
-            apply(self.copy, stream)
+            apply(self.copy, Reader(stream))
         return Done(self.refuse)
 
     def watched(self) -> VolumeCopy:

@@ -33,6 +33,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.volume.delta import
 from ansible_collections.mec.relocation.plugins.module_utils.volume.paths import parent
 from ansible_collections.mec.relocation.plugins.module_utils.volume.stream import (
     DamagedStream,
+    Reader,
     Writer,
     pack,
 )
@@ -71,7 +72,7 @@ def transfer(
     reading, writing = os.pipe()
     applied: list[Applied] = []
     with open(reading, "rb", buffering=0) as stream:
-        far_end = threading.Thread(target=lambda: applied.append(apply(target, stream)))
+        far_end = threading.Thread(target=lambda: applied.append(apply(target, Reader(stream))))
         far_end.start()
         with open(writing, "wb", buffering=0) as out:
             built = build(source, dirty, out, signatures)
@@ -349,8 +350,10 @@ def test_a_patch_of_another_file_is_refused(source: Path, target: Path, change: 
     out = io.BytesIO()
     build(source, everything(source), out, built.signatures)
     stream = io.BytesIO(out.getvalue() + b"next")
+    reader = Reader(stream)
     with pytest.raises(RelocationError, match="'large' is not the file that the source believes"):
-        apply(target, stream)
+        apply(target, reader)
+    assert reader.drain()
     assert stream.read() == b"next"
 
 
@@ -371,8 +374,8 @@ def stream(source: Path) -> bytes:
 def test_a_stream_that_breaks_off_is_refused(stream: bytes, target: Path) -> None:
     for length in range(len(stream)):
         with pytest.raises(DamagedStream):
-            apply(target, io.BytesIO(stream[:length]))
-    assert apply(target, io.BytesIO(stream)).bytes == len(stream)
+            apply(target, Reader(io.BytesIO(stream[:length])))
+    assert apply(target, Reader(io.BytesIO(stream))).bytes == len(stream)
 
 
 def test_a_stream_with_any_bit_flipped_is_refused(
@@ -383,7 +386,7 @@ def test_a_stream_with_any_bit_flipped_is_refused(
         damaged = bytearray(stream)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(DamagedStream):
-            apply(target, io.BytesIO(damaged))
+            apply(target, Reader(io.BytesIO(damaged)))
     now = view(tmp_path)
     for path in outside.keys() | now.keys():
         if not path.startswith(b"target"):
@@ -395,7 +398,7 @@ def test_what_was_not_finished_has_another_time(source: Path, target: Path) -> N
     out = io.BytesIO()
     build(source, everything(source), out)
     with pytest.raises(DamagedStream):
-        apply(target, io.BytesIO(out.getvalue()[:-100]))
+        apply(target, Reader(io.BytesIO(out.getvalue()[:-100])))
     assert (target / "file").stat().st_mtime_ns != (source / "file").stat().st_mtime_ns
 
 
@@ -447,8 +450,10 @@ def test_nothing_leads_out_of_the_root(target: Path, records: list[list[bytes]])
         writer.write(*record)
     writer.close()
     stream = io.BytesIO(out.getvalue() + b"next")
+    reader = Reader(stream)
     with pytest.raises(RelocationError, match="cannot be applied"):
-        apply(target, stream)
+        apply(target, reader)
+    assert reader.drain()
     assert stream.read() == b"next"
     assert view(outside) == before
     assert sorted(os.listdir(target.parent)) == ["outside", "target"]
@@ -467,7 +472,7 @@ def test_a_source_that_gives_up_says_so(
     with pytest.raises(OSError, match="Input/output"):
         build(source, everything(source), out)
     with pytest.raises(RelocationError, match="gave up") as caught:
-        apply(target, io.BytesIO(out.getvalue()))
+        apply(target, Reader(io.BytesIO(out.getvalue())))
     assert not isinstance(caught.value, DamagedStream)
 
 
