@@ -45,6 +45,8 @@ class Note(NamedTuple):
         taken: the greatest epoch under which this host has been the owner; 0: never.
         known: the greatest epoch of an owner that this host knows of, itself included.
         attempt: the epoch of the relocation that is under way (``TAKING``, ``RELOCATING``); or 0.
+        copy: the epoch as of whose end the volume here is whole; 0: there is no such volume, or a
+            copy that is being brought in step.
         floor: this host takes part in no attempt with this epoch or a lower one.
         peer: the other host of the attempt; where another host is the owner, that host.
         rivals: the hosts whose end this owner still has to have confirmed before it may serve.
@@ -57,6 +59,7 @@ class Note(NamedTuple):
     known: int = 0
     attempt: int = 0
     floor: int = 0
+    copy: int = 0
     peer: str = ""
     rivals: tuple[str, ...] = ()
     handoff: str = ""
@@ -107,6 +110,23 @@ class Decision:
 
 
 # -- what can happen ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Readied:
+    """What a relocation needs is being brought here: a copy of the volume, an instance that waits.
+
+    Attributes:
+        instance: the instance; empty as long as there is none.
+    """
+
+    handoff: str
+    instance: str
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """What was brought here for a relocation is not needed any more."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +235,9 @@ class Confirmed:
 
 
 Event = (
-    Offered
+    Readied
+    | Discarded
+    | Offered
     | Asked
     | Failed
     | Inquired
@@ -237,6 +259,10 @@ Event = (
 def decide(note: Note, event: Event) -> Decision:
     """Decide what follows from an event on a host with this note."""
     match event:
+        case Readied():
+            return _readied(note, event)
+        case Discarded():
+            return _discarded(note)
         case Offered():
             return _offered(note, event)
         case Asked():
@@ -268,6 +294,30 @@ def decide(note: Note, event: Event) -> Decision:
             return _confirmed(note)
 
 
+def _readied(note: Note, ready: Readied) -> Decision:
+    owns = note.state in (State.SERVING, State.RELOCATING)
+    if owns or (note.state is State.TAKING and note.handoff != ready.handoff):
+        return Decision(note, answer=Answer.REFUSED, why=f"it is {note.state} here")
+    taking = note.state is State.TAKING
+    readied = note._replace(
+        state=State.TAKING if taking else State.PREPARED,
+        copy=0,
+        handoff=ready.handoff,
+        instance=ready.instance,
+    )
+    if readied == note:
+        return Decision(note, answer=Answer.ACCEPTED)
+    return Decision(readied, then=(Do.WRITE,), answer=Answer.ACCEPTED)
+
+
+def _discarded(note: Note) -> Decision:
+    if note.state in (State.SERVING, State.RELOCATING):
+        return Decision(note, answer=Answer.REFUSED, why=f"it is {note.state} here")
+    absent = note._replace(state=State.ABSENT, attempt=0, handoff="", instance="", copy=0)
+    absent = absent._replace(floor=max(note.floor, note.attempt))
+    return Decision(absent, then=(Do.END, Do.WRITE), answer=Answer.ACCEPTED)
+
+
 def _offered(note: Note, offer: Offered) -> Decision:
     if note.state in (State.SERVING, State.RELOCATING):
         return Decision(note, answer=Answer.REFUSED, why=f"it is {note.state} here")
@@ -282,6 +332,7 @@ def _offered(note: Note, offer: Offered) -> Decision:
     taking = note._replace(
         state=State.TAKING,
         attempt=offer.attempt,
+        copy=0,
         peer=offer.source,
         handoff=offer.handoff,
     )
@@ -405,6 +456,7 @@ def _serving(note: Note, epoch: int) -> Note:
         state=State.SERVING,
         taken=epoch,
         known=epoch,
+        copy=epoch,
         attempt=0,
         floor=max(note.floor, epoch),
         peer="",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an ME host remembers of an app on disk: declaration, instance state, records."""
+"""What an ME host remembers of an app on disk: declaration, its part as a note, records."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ..ground.app import App, check_name
-from ..ground.durable import write_durably
+from ..ground.durable import Slots, write_durably
 from ..ground.errors import RelocationError
+from .owner import Note, State
 
-# The states of an app on one host. Only `serving` may write. `relocating` is noted on the source
-# before the cutover; where it is found later, the host must not start a writer by itself.
-STATES = ("serving", "prepared", "relocating")
+# Which apps this host knows to be current in, since it began: of this boot, and gone with it.
+CURRENT = Path("/run/mec-relocation/current")
 
 
 class AppState:
@@ -30,12 +30,14 @@ class AppState:
     def __init__(self, state_dir: Path, app: str) -> None:
         self.name = check_name(app)
         self.folder = state_dir / "apps" / self.name
+        self._slots = Slots(self.folder / "owner.json")
 
     @classmethod
     def all(cls, state_dir: Path) -> Iterator[AppState]:
         """Every app that this host knows, by name."""
-        for declaration in sorted(state_dir.glob("apps/*/app.json")):
-            yield cls(state_dir, declaration.parent.name)
+        for folder in sorted(state_dir.glob("apps/*")):
+            if (folder / "app.json").exists() or (folder / "owner.json").exists():
+                yield cls(state_dir, folder.name)
 
     def declaration(self) -> App:
         """The app as it was deployed here.
@@ -62,17 +64,66 @@ class AppState:
         write_durably(self.folder / "app.json", json.dumps(app.to_dict(), indent=1) + "\n")
         return True
 
-    def instance(self) -> dict[str, Any]:
-        """The note about this host's instance: ``state`` and what belongs to it; may be empty."""
-        return self._read("instance.json") or {}
+    def note(self) -> Note:
+        """Return the note of this host's part for the app.
 
-    def note(self, state: str, **details: object) -> None:
-        """Note durably what this host's instance is now."""
-        if state not in STATES:
-            raise ValueError(state)
-        write_durably(
-            self.folder / "instance.json", json.dumps({"state": state, **details}, indent=1) + "\n"
-        )
+        Raises:
+            RelocationError: it is damaged.
+        """
+        try:
+            found = self._slots.read()
+            if found is None:
+                return self._note_without_epoch()
+            return Note(**{**found, "state": State(found["state"]), "rivals": tuple(found["rivals"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise RelocationError(
+                f"{self._slots.path} is damaged: {error}.",
+                f"Say which copy is to be kept: ansible-playbook playbooks/settle.yml "
+                f"-e app={self.name} -e keep=<ME host>.",
+            ) from error
+
+    def write(self, note: Note) -> None:
+        """Write the note durably.
+
+        Raises:
+            RelocationError: the disk does not take it; the note is as it was.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._slots.write(note._asdict())
+        except OSError as error:
+            raise RelocationError(
+                f"The note about app {self.name!r} cannot be written: {error.strerror or error}.",
+                f"Look at the disk below {self.folder}.",
+            ) from error
+        # What a library without epochs has written is no longer so.
+        (self.folder / "instance.json").unlink(missing_ok=True)
+
+    def _note_without_epoch(self) -> Note:
+        """The note of a library that knew no epochs: its owner is the first one."""
+        found = self._read("instance.json") or {}
+        told = {"handoff": str(found.get("handoff", "")), "instance": str(found.get("name", ""))}
+        match found.get("state"):
+            case "serving":
+                return Note(State.SERVING, taken=1, known=1, floor=1, copy=1, **told)
+            case "relocating":
+                peer = str(found.get("target", ""))
+                return Note(
+                    State.RELOCATING, taken=1, known=1, attempt=2, floor=1, copy=1, peer=peer, **told
+                )
+            case "prepared":
+                return Note(State.PREPARED, **told)
+        return Note()
+
+    @property
+    def current(self) -> bool:
+        """Whether this host has learned, since it began, what the others know of the owner."""
+        return (CURRENT / self.name).exists()
+
+    def mark_current(self) -> None:
+        """Note that it has; this does not outlive the host's end."""
+        CURRENT.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (CURRENT / self.name).touch()
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
@@ -81,10 +132,6 @@ class AppState:
         with open(self.folder / "instance.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-    def forget_instance(self) -> None:
-        """Remove the note; the declaration stays."""
-        (self.folder / "instance.json").unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Remove all that this host remembers of the app."""
@@ -106,19 +153,40 @@ class AppState:
 
 
 def append_record(state_dir: Path, record: Mapping[str, Any]) -> None:
-    """Append a relocation record; one line, written whole."""
-    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    line = json.dumps(record, separators=(",", ":")) + "\n"
-    with open(state_dir / "records.jsonl", "ab", buffering=0) as file:
-        file.write(line.encode())
-        os.fsync(file.fileno())
+    """Append a relocation record; one line, whole, also after one that a crash cut short.
+
+    Raises:
+        RelocationError: the disk does not take it.
+    """
+    line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(
+            state_dir / "records.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = os.fstat(file).st_size
+            if size and os.pread(file, 1, size - 1) != b"\n":
+                line = b"\n" + line
+            if os.write(file, line) != len(line):
+                os.ftruncate(file, size)
+                raise OSError(f"{len(line)} bytes do not fit")
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise RelocationError(
+            f"The record of {record.get('app')!r} cannot be kept: {error.strerror or error}.",
+            f"Look at the disk below {state_dir}.",
+        ) from error
 
 
 def last_records(state_dir: Path) -> dict[str, dict[str, Any]]:
-    """The newest record of each app on this host."""
+    """Return the newest record of each app on this host; what is none is passed over."""
     newest: dict[str, dict[str, Any]] = {}
     try:
-        lines = (state_dir / "records.jsonl").read_text().splitlines()
+        lines = (state_dir / "records.jsonl").read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return newest
     for line in lines:
@@ -126,5 +194,6 @@ def last_records(state_dir: Path) -> dict[str, dict[str, Any]]:
             record = json.loads(line)
         except ValueError:
             continue  # a line that a crash cut short; the ones around it are whole
-        newest[record["app"]] = record
+        if isinstance(record, dict) and isinstance(record.get("app"), str):
+            newest[record["app"]] = record
     return newest

@@ -83,20 +83,84 @@ class Hello(Step[Greeting]):
     """Tell who answers. The first step of every channel; its form must never change."""
 
 
+# -- the owner of an app (`host.owner`) -------------------------------------------------------
+
+
+class Part(TypedDict):
+    """The part that a host plays for an app.
+
+    ``state``, ``known``, ``newest`` and ``copy`` are of its note; ``owner`` is the host that it
+    knows as the owner; ``unconfirmed`` are the hosts whose end an owner still has to have
+    confirmed; ``current`` says whether it has heard from the others since it began; ``busy`` on
+    whose behalf a process of another channel works on the app.
+    """
+
+    state: str
+    known: int
+    newest: int
+    copy: int
+    owner: str
+    unconfirmed: Sequence[str]
+    current: bool
+    busy: str
+
+
+class Told(TypedDict):
+    """An answer (`host.owner.Answer`), and the reason of a refusal."""
+
+    answer: str
+    why: str
+
+
 @dataclass(frozen=True)
-class Lease(Step[None]):
-    """Take or extend the lease of the app for a handoff."""
+class Lock(Step[Part]):
+    """Work on the app on behalf of a handoff, until the channel closes."""
 
     app: str
     owner: str
 
 
 @dataclass(frozen=True)
-class Unlease(Step[None]):
-    """Give the lease up."""
+class Unlock(Step[None]):
+    """Work on the app no more; tell whether the handoff goes on, and keeps its lease."""
 
     app: str
-    owner: str
+    keep_lease: bool
+
+
+@dataclass(frozen=True)
+class Parts(Step[Mapping[str, Part]]):
+    """Tell the host's part for some apps; for all that it knows where none is named."""
+
+    apps: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Offer(Step[Told]):
+    """Ask the host to be ready to take the app in an attempt; nothing is held yet."""
+
+    app: str
+    attempt: int
+    handoff: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Inquire(Step[Told]):
+    """Ask what became of an attempt, in which the host will not be asked to serve again."""
+
+    app: str
+    attempt: int
+    handoff: str
+
+
+@dataclass(frozen=True)
+class Retire(Step[Told]):
+    """End the app for good, because another host is its owner; the answer confirms it."""
+
+    app: str
+    epoch: int
+    owner_host: str
 
 
 @dataclass(frozen=True)
@@ -246,34 +310,29 @@ class IsPrepared(Step[bool]):
     base_image_id: str | None = None
 
 
+class Activated(Told, Place):
+    """Whether the host took the app, and the instance that serves."""
+
+
 @dataclass(frozen=True)
-class Activate(Step[Place]):
-    """Make the prepared instance serve; it does when the answer comes."""
+class Activate(Step[Activated]):
+    """Take the app in an attempt, and make its instance serve; it does when the answer comes."""
 
     app: str
+    attempt: int
     timeout_s: float
 
 
 @dataclass(frozen=True)
-class Settle(Step[None]):
-    """Note that the app serves there, and let the platform restart it from now on."""
+class Serves(Step[bool]):
+    """Tell whether the app serves there, as its note and its health say."""
 
     app: str
-    handoff: str
 
 
 @dataclass(frozen=True)
-class Fence(Step[None], peers_may=False):
-    """Before the cutover: note that the host must not serve again by itself, and see to it."""
-
-    app: str
-    handoff: str
-    target: str
-
-
-@dataclass(frozen=True)
-class Kill(Step[str | None]):
-    """End the instance and remove it; the answer is what could not be removed of it, and why."""
+class Remove(Step[str | None]):
+    """Remove the app's instance where it must not serve; tell what is left of it, and why."""
 
     app: str
 
