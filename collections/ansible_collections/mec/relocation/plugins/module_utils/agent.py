@@ -27,6 +27,7 @@ STEPS = frozenset(
         "check_gateway",
         "close_gateway",
         "discard",
+        "durable",
         "forward",
         "hello",
         "hold",
@@ -42,6 +43,7 @@ STEPS = frozenset(
         "release",
         "settle",
         "space",
+        "sync",
         "unlease",
     }
 )

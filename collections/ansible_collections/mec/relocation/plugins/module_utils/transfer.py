@@ -17,7 +17,7 @@ from .app import App
 from .errors import RelocationError
 from .me_host import Host
 from .record import Record
-from .volume_copy import Volume
+from .volume_copy import Volume, wait_until_durable
 
 if TYPE_CHECKING:
     # A pro-active relocation starts faster without a registry's client.
@@ -56,6 +56,7 @@ class Proactive:
     def __init__(
         self, app: App, image_id: str, handoff: str, target: Host, volume: Volume | None
     ) -> None:
+        self._app = app.name
         self._what = {"declaration": app.to_dict(), "image_id": image_id, "handoff": handoff}
         self._target = target
         self._volume = volume
@@ -65,6 +66,11 @@ class Proactive:
             prepared = self._target.begin("prepare", **self._what).result()
         if self._volume is not None:
             self._volume.ahead(record)
+        else:
+            # The image may have come just before.
+            with record.phase("sync"):
+                self._target.begin("sync", app=self._app).result()
+                wait_until_durable(self._target, self._app)
         return _instance(prepared)
 
     def last(self, record: Record) -> Instance | None:
@@ -121,7 +127,10 @@ class Reactive:
         if self._volume is not None:
             self._volume.ahead(record)
         # The passes took their time: what was written meanwhile need not wait for the hold.
-        return self._bring_image(record)
+        made = self._bring_image(record)
+        with record.phase("sync"):
+            wait_until_durable(self._target, self._app.name)
+        return made
 
     def last(self, record: Record) -> Instance | None:
         made = self._bring_image(record)
@@ -148,6 +157,8 @@ class Reactive:
             phase.bytes = pulled["bytes"]
         with record.phase("create"):
             made = self._target.begin("prepare", image_id=pulled["image_id"], **self._what).result()
+        # The engine leaves what it unpacks in the page cache.
+        self._target.begin("sync", app=self._app.name).result()
         self._made_of = commit.image_id
         return _instance(made)
 
