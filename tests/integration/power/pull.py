@@ -88,7 +88,7 @@ def differing(copy: Path, wanted: dict[str, bytes]) -> int:
 
 def main() -> None:
     # Not on a file system in memory.
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # noqa: S108 - unguessable
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         place = Path(folder)
         disk, before, after = (place / f"{name}.img" for name in ("disk", "before", "after"))
         run("truncate", "--size=1G", disk)

@@ -5,8 +5,8 @@
 """Applies the changes of a volume on the target, as `volume_delta` has written them.
 
 What arrives is not trusted with anything outside of the volume: every path is walked step by step
-from the root, and a symbolic link on the way ends it. What has been applied survives a crash of this
-host when `Applied.sync` returns.
+from the root, and a symbolic link on the way ends it. What has been applied survives a crash of
+this host when `Applied.sync` returns.
 """
 
 from __future__ import annotations

@@ -88,6 +88,7 @@ def mounted(image: Path) -> Iterator[Path]:
         yield folder
     finally:
         run("umount", folder)
+        image.unlink()
 
 
 class Engine:
@@ -197,7 +198,7 @@ class Answer:
 class Serving(http.server.BaseHTTPRequestHandler):
     """An instance that serves."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server wants
+    def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
 
