@@ -303,11 +303,18 @@ def judge(instant: str, disks: dict[str, Path], source: Path, layers: int) -> di
 
 
 def spoil(without: str) -> None:
-    """Take something out of the library."""
+    """Take something out of the library, or its speed out of the disk."""
     if without == "sync":
         MeHost.sync = lambda _self, app: None  # type: ignore[assignment, misc] # noqa: ARG005
     elif without == "delta":
         volume_apply._Changed.sync = lambda _self: None  # type: ignore[method-assign]
+    elif without == "speed":
+        at_once = MeHost._write
+
+        def slowly(host: MeHost, app: str, write: Callable[[], None]) -> None:
+            at_once(host, app, lambda: (time.sleep(0.5), write())[1])
+
+        MeHost._write = slowly  # type: ignore[method-assign]
 
 
 def unwatched(_watch: VolumeWatch) -> VolumeWatch:

@@ -69,6 +69,12 @@ def test_what_is_not_synced_is_lost(tmp_path: Path, without: str) -> None:
     assert cut["state"] == "serving"
 
 
+@pytest.mark.parametrize("way", ["proactive", "paper"])
+def test_a_slow_disk_is_waited_for(tmp_path: Path, way: str) -> None:
+    [cut] = end(begin(tmp_path / way, way, "speed", "0"))
+    assert (cut["lost"], cut["rows"]) == ([], power_cut.ROWS)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_power_cut_loses_nothing(runs: dict[str, subprocess.Popen[str]], way: str) -> None:
     cuts = end(runs[way])
