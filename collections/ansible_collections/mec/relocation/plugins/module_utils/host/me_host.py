@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO, Any
 
@@ -30,8 +31,10 @@ from ..platform.health import Health
 from ..platform.instance import Instance, Platform
 from ..volume.apply import apply
 from ..volume.compare import compare
+from ..volume.mounts import is_mounted_below
 from ..volume.room import tree_bytes
 from ..volume.stream import Reader
+from ..volume.syncfs import sync_file_systems
 from ..wire import steps
 from ..wire.steps import handles, handles_stream
 from . import state
@@ -50,7 +53,7 @@ class MeHost:
         self.config = config
         self._platform = platform
         self._prepared: dict[str, tuple[App, Instance]] = {}
-        self._writing: dict[str, Future[None]] = {}
+        self._writing: dict[str, list[Future[None]]] = {}
         self._activated_ns: dict[str, int] = {}
         self._activated: dict[str, str] = {}
         self.gateway = Gateway(
@@ -65,9 +68,9 @@ class MeHost:
         return self._platform
 
     @functools.cached_property
-    def _writer(self) -> ThreadPoolExecutor:
-        """A thread that makes durable what was applied."""
-        return ThreadPoolExecutor(1)
+    def _writers(self) -> ThreadPoolExecutor:
+        """Threads that make durable what came, side by side."""
+        return ThreadPoolExecutor(4)
 
     def load(self) -> None:
         """Load the platform ahead of its first use; what fails here fails there again."""
@@ -104,7 +107,7 @@ class MeHost:
     def apply(self, stream: Reader, app: str) -> steps.Crossed:
         """Make the app's PV here like the source's, as far as the stream says.
 
-        It is made durable meanwhile; `activate` waits for that.
+        It is made durable meanwhile; `durable` and `activate` wait for that.
 
         Raises:
             RelocationError: the app serves here, or the stream cannot be applied.
@@ -112,9 +115,32 @@ class MeHost:
         if self._state(app).instance().get("state") == "serving":
             raise RelocationError(f"App {app!r} serves on {self.config.name} already.")
         applied = apply(self.config.pv_root / check_name(app), stream)
-        self._wait_until_durable(app)
-        self._writing[app] = self._writer.submit(applied.sync)
+        self._write(app, applied.sync)
         return {"files": applied.files, "bytes": applied.bytes}
+
+    @handles(steps.Sync)
+    def sync(self, app: str) -> None:
+        """Begin to write all to the disk that came for the app, by whichever way.
+
+        Passes of rsync, images and the engine's containers are in the page cache until then. What
+        comes later is not waited for.
+        """
+        volume = self.config.pv_root / check_name(app)
+        if is_mounted_below(volume):
+            # Nothing in a volume is opened by its path.
+            self._write(app, os.sync)
+            return
+        folders = [self.config.pv_root, volume, self.config.state_dir, *self.platform.storage()]
+        self._write(app, functools.partial(sync_file_systems, folders))
+
+    @handles(steps.Durable)
+    def durable(self, app: str) -> None:
+        """Wait for all that was begun to be written for the app.
+
+        Raises:
+            RelocationError: the disk does not take it.
+        """
+        self._wait_until_durable(app)
 
     @handles_stream(steps.Verify)
     def verify(self, stream: Reader, app: str, handoff: str) -> steps.Compared:
@@ -410,15 +436,18 @@ class MeHost:
             raise RelocationError(f"App {app!r} has no instance on {self.config.name}.")
         return instance
 
+    def _write(self, app: str, write: Callable[[], None]) -> None:
+        """Begin to make something durable; `_wait_until_durable` waits for it."""
+        self._writing.setdefault(app, []).append(self._writers.submit(write))
+
     def _wait_until_durable(self, app: str) -> None:
-        """What was applied to the PV outlives a crash of this host when this returns."""
-        writing = self._writing.pop(app, None)
+        """What came for the app outlives a crash of this host when this returns."""
         try:
-            if writing is not None:
+            for writing in self._writing.pop(app, []):
                 writing.result()
         except OSError as error:
             raise RelocationError(
-                f"The volume of {app!r} cannot be kept on {self.config.name}: {error}."
+                f"What came for {app!r} cannot be kept on {self.config.name}: {error}."
             ) from error
 
     def _ask_to_serve(self, app: App, instance: Instance, deadline: float) -> None:

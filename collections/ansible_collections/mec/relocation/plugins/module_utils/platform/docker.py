@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import Any
 
 from ..ground.app import App
@@ -129,6 +130,9 @@ class DockerPlatform:
             self._existing(app).remove()
         if instance.image_id != instance.base_image_id:
             self._engine.remove_image(instance.image_id)
+
+    def storage(self) -> list[Path]:
+        return self._engine.storage
 
     def layer_folders(self, app: str) -> list[str] | None:
         return self._engine.layer_folders(self._existing(app).id)

@@ -11,6 +11,7 @@ Both platforms ask it: `docker` runs instances in it, and `kubernetes` where its
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,15 @@ class DockerEngine:
         with errors(f"Cannot remove image {image_id}"), contextlib.suppress(ImageNotFound):
             for name in self.client.images.get(image_id).tags or [image_id]:
                 self.client.images.remove(name, force=True)
+
+    @functools.cached_property
+    def storage(self) -> list[Path]:
+        """Where the engine keeps images, and what containers change outside of their volumes."""
+        with errors("Cannot ask the engine where it keeps images"):
+            told = self.client.info()
+        # The driver's folder may be a disk of its own.
+        root = Path(told["DockerRootDir"])
+        return [root, root / told["Driver"]]
 
     def layer_folders(self, container: str) -> list[str] | None:
         """The folders of what a container changed and of its image's layers, the topmost first.

@@ -11,6 +11,7 @@ instance is a container of an engine or a pod of a cluster.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ..ground.app import App
@@ -58,6 +59,9 @@ class Platform(Protocol):
 
         None where the platform does not keep them in folders that can be read.
         """
+
+    def storage(self) -> list[Path]:
+        """The folders below which images lie, and what instances change outside of volumes."""
 
     def start(self, app: str) -> None:
         """Run the created instance."""

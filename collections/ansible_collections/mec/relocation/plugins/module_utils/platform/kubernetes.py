@@ -189,6 +189,9 @@ class KubernetesPlatform:
         if marks.get(_IMAGE) != marks.get(_BASE):
             self._engine.remove_image(marks[_IMAGE])
 
+    def storage(self) -> list[Path]:
+        return self._engine.storage
+
     def layer_folders(self, app: str) -> list[str] | None:
         return self._engine.layer_folders(_container_id(self._existing(app)))
 

@@ -17,9 +17,9 @@ from ..ground.app import App
 from ..ground.errors import RelocationError
 from ..ground.record import Record
 from ..image.commit import Committer
-from ..volume.copy import Volume
+from ..volume.copy import Volume, wait_until_durable
 from ..wire.host import Host
-from ..wire.steps import Discard, Place, Prepare, Prepared, Pull
+from ..wire.steps import Discard, Place, Prepare, Prepared, Pull, Sync
 
 # A pull may have to bring the base image.
 _PULL_S = 600.0
@@ -52,6 +52,7 @@ class Proactive:
     def __init__(
         self, app: App, image_id: str, handoff: str, target: Host, volume: Volume | None
     ) -> None:
+        self._app = app.name
         self._prepare = Prepare(app.to_dict(), image_id, handoff)
         self._target = target
         self._volume = volume
@@ -61,6 +62,11 @@ class Proactive:
             prepared = self._target.begin(self._prepare).result()
         if self._volume is not None:
             self._volume.ahead(record)
+        else:
+            # The image may have come just before.
+            with record.phase("sync"):
+                self._target.begin(Sync(self._app)).result()
+                wait_until_durable(self._target, self._app)
         return _instance(prepared)
 
     def last(self, record: Record) -> Place | None:
@@ -114,7 +120,10 @@ class Reactive:
         if self._volume is not None:
             self._volume.ahead(record)
         # The passes took their time: what was written meanwhile need not wait for the hold.
-        return self._bring_image(record)
+        made = self._bring_image(record)
+        with record.phase("sync"):
+            wait_until_durable(self._target, self._app.name)
+        return made
 
     def last(self, record: Record) -> Place | None:
         made = self._bring_image(record)
@@ -143,6 +152,8 @@ class Reactive:
             made = self._target.begin(
                 Prepare(self._app.to_dict(), pulled["image_id"], self._handoff, self._base_image_id)
             ).result()
+        # The engine leaves what it unpacks in the page cache.
+        self._target.begin(Sync(self._app.name)).result()
         self._made_of = commit.image_id
         return _instance(made)
 

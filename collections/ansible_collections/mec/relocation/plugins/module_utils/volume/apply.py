@@ -5,19 +5,17 @@
 """Applies the changes of a volume on the target, as `delta` has written them.
 
 What arrives is not trusted with anything outside of the volume: every path is walked step by step
-from the root, and a symbolic link on the way ends it. What has been applied when ``apply`` returns
-survives a crash of this host.
+from the root, and a symbolic link on the way ends it. What has been applied survives a crash of
+this host when `Applied.sync` returns.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +32,11 @@ from .paths import (
     parent,
 )
 from .stream import DamagedStream, Reader, unpack
+from .syncfs import syncfs
 
 _EMPTY = bytes(64 * 1024)
 # Each sync of a file costs 0.25 ms, that of the file system what others have written to it.
 _SYNCED_ONE_BY_ONE = 32
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,8 @@ def apply(root: Path, reader: Reader) -> Applied:
     """
     try:
         with opened_root(root) as root_fd:
-            applier = _Applier(root_fd, reader)
+            changed = _Changed(root_fd)
+            applier = _Applier(root_fd, reader, changed)
             applier.run()
     except DamagedStream:
         raise
@@ -80,22 +79,62 @@ def apply(root: Path, reader: Reader) -> Applied:
             f"The delta of the volume {root} cannot be applied: {error}.",
             "A pass of rsync makes it whole.",
         ) from error
-    sync = functools.partial(_sync, root, applier.changed_files, applier.changed_folders)
-    return Applied(applier.files, reader.size_bytes, sync)
+    return Applied(applier.files, reader.size_bytes, changed.sync)
+
+
+class _Changed:
+    """What was changed and has to be synced, kept open until then.
+
+    By its name it may not be found any more: an app that is activated meanwhile renames files.
+    """
+
+    def __init__(self, root_fd: int) -> None:
+        self._root_fd = os.dup(root_fd)
+        self._fds: list[int] = []
+        self._too_many = False
+
+    def keep(self, fd: int) -> None:
+        """Take a descriptor over."""
+        self._too_many = self._too_many or len(self._fds) == _SYNCED_ONE_BY_ONE
+        self._fds.append(fd)
+        if self._too_many:
+            self._close()
+
+    def sync(self) -> None:
+        """Write it to the disk, its names too; once.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        if self._too_many:
+            syncfs(self._root_fd)
+        for fd in self._fds:
+            os.fsync(fd)
+        self._close()
+
+    def _close(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def __del__(self) -> None:
+        self._close()
+        os.close(self._root_fd)
 
 
 class _Applier:
     """Applies one stream."""
 
-    def __init__(self, root_fd: int, reader: Reader) -> None:
+    def __init__(self, root_fd: int, reader: Reader, changed: _Changed) -> None:
         self._root_fd = root_fd
         self._records = iter(reader)
+        self._changed = changed
         self.files = 0
-        # Directories get their attributes last: what is done in them changes their time.
+        # Directories get their attributes last: what is done in them changes their time. They are
+        # synced after that, which brings what cannot be synced by itself, symbolic links and
+        # special files: the source sends the folder of all that it sends.
         self._folders: dict[bytes, Attributes] = {}
-        # To be synced when all is written.
-        self.changed_files: list[bytes] = []
-        self.changed_folders: set[bytes] = set()
+        # Directories in which names came or went.
+        self._renamed_in: set[bytes] = set()
 
     def run(self) -> None:
         """Apply all records until the end."""
@@ -113,8 +152,12 @@ class _Applier:
             takes[kind](check_path(path), *fields)
             self.files += 1
         for path, attributes in reversed(self._folders.items()):
-            with closing(open_handle(self._root_fd, path)) as handle:
-                attributes.put(handle)
+            with self._kept(open_folder(self._root_fd, path)) as fd:
+                attributes.put(fd)
+        for path in self._renamed_in.difference(self._folders):
+            # One that something was removed from may have been removed itself.
+            with contextlib.suppress(*ABSENT):
+                self._changed.keep(open_folder(self._root_fd, path))
 
     # -- one record each --------------------------------------------------------------------
 
@@ -132,9 +175,8 @@ class _Applier:
             if status is None or not stat.S_ISDIR(status.st_mode):
                 _remove(folder, name)
                 os.mkdir(name, 0o700, dir_fd=folder)
-                self.changed_folders.add(parent(path))
+                self._renamed_in.add(parent(path))
         self._folders[path] = wanted
-        self.changed_folders.add(path)
         if names:
             only = set(unpack(names[1:]))
             with closing(open_folder(self._root_fd, path)) as fd:
@@ -144,7 +186,7 @@ class _Applier:
 
     def _file(self, path: bytes, base: bytes, *attributes: bytes) -> None:
         wanted = Attributes.from_fields(attributes)
-        with closing(self._open_base(path, base) if base else self._make(path)) as fd:
+        with self._kept(self._open_base(path, base) if base else self._make(path)) as fd:
             try:
                 self._fill(fd)
             except BaseException:
@@ -152,7 +194,6 @@ class _Applier:
                 os.utime(fd, ns=(0, 0))
                 raise
             wanted.put(fd)
-        self.changed_files.append(path)
 
     def _link(self, path: bytes, first: bytes) -> None:
         with folder_of(self._root_fd, check_path(first)) as (source, source_name):
@@ -228,26 +269,18 @@ class _Applier:
         if not path:
             raise ValueError("the root of a volume stays a directory")
         with folder_of(self._root_fd, path) as at:
-            self.changed_folders.add(parent(path))
+            self._renamed_in.add(parent(path))
             yield at
 
-
-def _sync(root: Path, files: Sequence[bytes], folders: Collection[bytes]) -> None:
-    with opened_root(root) as root_fd:
-        if len(files) + len(folders) > _SYNCED_ONE_BY_ONE:
-            if _LIBC.syncfs(root_fd) != 0:
-                raise OSError(ctypes.get_errno(), "the file system cannot be synced")
-            return
-        for path in files:
-            # The app may have begun to work on it.
-            with contextlib.suppress(*ABSENT), folder_of(root_fd, path) as (folder, name):
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-                with closing(os.open(name, flags, dir_fd=folder)) as fd:
-                    os.fsync(fd)
-        for path in folders:
-            # One that something was removed from may have been removed itself.
-            with contextlib.suppress(*ABSENT), closing(open_folder(root_fd, path)) as fd:
-                os.fsync(fd)
+    @contextlib.contextmanager
+    def _kept(self, fd: int) -> Iterator[int]:
+        """A descriptor of what is being changed; it is kept to be synced."""
+        try:
+            yield fd
+        except BaseException:
+            os.close(fd)
+            raise
+        self._changed.keep(fd)
 
 
 def _status(folder: int, name: bytes) -> os.stat_result | None:

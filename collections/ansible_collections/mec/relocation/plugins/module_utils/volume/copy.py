@@ -20,8 +20,8 @@ from typing import IO, Protocol
 from ..ground.errors import RelocationError
 from ..ground.record import Record
 from ..wire.channel import ChannelLost
-from ..wire.host import Target
-from ..wire.steps import Apply
+from ..wire.host import Host, Target
+from ..wire.steps import Apply, Durable, Sync
 from .convergence import Delta, another_pays, expected
 from .delta import NONE, Built, Signatures, build
 from .rsync import VolumeSync
@@ -29,6 +29,17 @@ from .watch import Dirty, VolumeWatch
 
 # From here on it is worth telling how long the last delta takes.
 _LONG_S = 0.2
+# A disk may have gigabytes to write.
+_DURABLE_S = 600.0
+
+
+def wait_until_durable(target: Host, app: str) -> None:
+    """Wait until all that was brought to the target, and begun to be synced, is on its disk.
+
+    Raises:
+        RelocationError: its disk does not take it.
+    """
+    target.begin(Durable(app)).result(_DURABLE_S)
 
 
 class Volume(Protocol):
@@ -93,7 +104,10 @@ class VolumeCopy:
         except OSError as error:
             record.fallback = f"The volume of {self._app!r} cannot be watched: {error}."
         with record.phase("volume_sync") as before:
-            before.bytes = self._passes.run().bytes
+            before.bytes = self._pass()
+        # Not beside the deltas: they would wait for the disk, and tell nothing of the last one.
+        with record.phase("sync"):
+            wait_until_durable(self._target, self._app)
         deltas: list[Delta] = []
         while not deltas or another_pays(deltas):
             with record.phase("volume_delta") as phase:
@@ -101,6 +115,8 @@ class VolumeCopy:
             gathered_s = phase.start_s - before.start_s
             deltas.append(Delta(phase.bytes, gathered_s, phase.duration_s))
             before = phase
+        # What the hold waits for is then what the last delta brings.
+        wait_until_durable(self._target, self._app)
         self._judge(expected(deltas), record)
 
     def last(self, record: Record) -> None:
@@ -148,7 +164,13 @@ class VolumeCopy:
     def _compare(self) -> int:
         """A pass of rsync over all contents; returns the bytes that it took."""
         self._signatures = NONE
-        return self._passes.run(by_content=True).bytes
+        return self._pass(by_content=True)
+
+    def _pass(self, *, by_content: bool = False) -> int:
+        """A pass of rsync, which begins to be made durable; returns the bytes that it took."""
+        moved_bytes = self._passes.run(by_content=by_content).bytes
+        self._target.begin(Sync(self._app)).result()
+        return moved_bytes
 
     def _send(self, dirty: Dirty) -> int:
         built: list[Built] = []

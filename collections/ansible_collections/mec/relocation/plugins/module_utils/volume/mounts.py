@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import select
+from pathlib import Path
 
 
 class Mounts:
@@ -39,6 +40,12 @@ class Mounts:
         os.lseek(self._fd, 0, os.SEEK_SET)
         with open(self._fd, "rb", closefd=False) as table:
             return mount_below(self._root, table.read())
+
+
+def is_mounted_below(root: Path) -> bool:
+    """Whether something is mounted below a directory now."""
+    table = Path("/proc/self/mountinfo").read_bytes()
+    return mount_below(os.fsencode(root), table) is not None
 
 
 def mount_below(root: bytes, table: bytes) -> bytes | None:

@@ -201,6 +201,20 @@ class Apply(Step[Crossed], streams="to"):
     app: str
 
 
+@dataclass(frozen=True)
+class Sync(Step[None]):
+    """Begin to write all to the disk that came for the app, by whichever way."""
+
+    app: str
+
+
+@dataclass(frozen=True)
+class Durable(Step[None]):
+    """Wait for all that was begun to be written for the app."""
+
+    app: str
+
+
 class Compared(TypedDict):
     """What a comparison found; see `volume.compare.Comparison`."""
 

@@ -312,6 +312,26 @@ def crossing(journal: Journal) -> list[str]:
 BROUGHT = ["commit", "push", "target.pull", "target.prepare"]
 
 
+def test_what_was_pulled_is_on_the_disk_before_the_hold() -> None:
+    run = ReactiveRun(True, False, True)
+    run.run()
+    steps = ("target.prepare", "target.sync", "target.durable", "target.hold", "target.activate")
+    assert [step for step in run.journal if step in steps] == [
+        *("target.prepare", "target.sync", "target.durable", "target.hold"),
+        # What the activation waits for.
+        *("target.prepare", "target.sync", "target.activate"),
+    ]
+
+
+def test_an_app_without_a_volume_is_synced_too() -> None:
+    journal: Journal = []
+    app = App.from_dict({"name": "videoapp", "image": "videoapp:1", "port": 80})
+    Proactive(app, "sha256:1", "h1", Noting("target", journal, {}), None).ahead(
+        Record(0.0, [], id="h1")
+    )
+    assert journal == ["target.prepare", "target.sync", "target.durable"]
+
+
 def test_a_first_commit_leaves_nothing_but_a_look_for_the_hold() -> None:
     run = ReactiveRun(True)
     record = run.run()

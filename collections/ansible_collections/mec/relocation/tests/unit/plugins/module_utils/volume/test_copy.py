@@ -29,7 +29,12 @@ from ansible_collections.mec.relocation.plugins.module_utils.volume.rsync import
 from ansible_collections.mec.relocation.plugins.module_utils.volume.stream import Reader
 from ansible_collections.mec.relocation.plugins.module_utils.volume.watch import VolumeWatch
 from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import ChannelLost
-from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import Apply, Step
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import (
+    Apply,
+    Durable,
+    Step,
+    Sync,
+)
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.volume.volumes import (
     LocalPasses,
     needs_rsync,
@@ -55,6 +60,7 @@ class Sides:
         self.name = "worker2"
         # Of each pass of rsync, whether it compared contents.
         self.comparisons: list[bool] = []
+        self.asked: list[str] = []
         self.refuse: Exception | None = None
         self.hold_s = 2.0
         self.during: Callable[[], object] = lambda: None
@@ -63,6 +69,7 @@ class Sides:
 
     def run(self, *, by_content: bool = False) -> VolumePass:
         self.comparisons.append(by_content)
+        self.asked.append("rsync")
         shutil.rmtree(self.copy)
         shutil.copytree(self.source, self.copy, symlinks=True)
         self.during()
@@ -70,11 +77,14 @@ class Sides:
 
     # -- as the target --------------------------------------------------------
 
-    def begin(self, _step: Step[Any]) -> Any:
-        raise AssertionError
+    def begin(self, step: Step[Any]) -> Any:
+        assert step in (Sync("notes"), Durable("notes"))
+        self.asked.append(step.step_name)
+        return Done(None)
 
     def stream(self, step: Step[Any], write: Callable[[IO[bytes]], None]) -> Any:
         assert step == Apply("notes")
+        self.asked.append(step.step_name)
         stream = io.BytesIO()
         write(stream)
         stream.seek(0)
@@ -121,17 +131,38 @@ def test_after_one_comparison_only_what_changed_crosses(sides: Sides) -> None:
     source, copy = sides.seen()
     assert source == copy and set(copy) == {"old", "meanwhile", "new"}
     assert sides.comparisons == [False]
-    assert phases(record) == {"volume_sync", "volume_delta", "last_delta"}
+    assert phases(record) == {"volume_sync", "sync", "volume_delta", "last_delta"}
     assert record.fallback is None
     assert moved(record, "last_delta")[0] < 1000
+
+
+def test_what_crosses_is_on_the_disk_before_the_hold(sides: Sides) -> None:
+    with sides.watched() as volume:
+        volume.ahead(Record(0.0, [], id="h"))
+        assert sides.asked == ["rsync", "sync", "durable", "apply", "durable"]
+        sides.asked.clear()
+        volume.last(Record(0.0, [], id="h"))
+        # The target waits for it when it is activated.
+        assert sides.asked == ["apply"]
+
+
+@pytest.mark.usefixtures("unwatched")
+def test_a_comparison_is_synced_like_any_pass(sides: Sides) -> None:
+    with sides.watched() as volume:
+        volume.ahead(Record(0.0, [], id="h"))
+        assert sides.asked[:3] == ["rsync", "sync", "durable"]
+        assert sides.asked[-3:] == ["rsync", "sync", "durable"]
+        sides.asked.clear()
+        volume.last(Record(0.0, [], id="h"))
+        assert sides.asked == ["rsync", "sync"]
 
 
 def write_meanwhile(sides: Sides, sizes_bytes: Iterable[int], takes_s: float = 0.0) -> None:
     """While deltas are sent, the app writes as much for the next ones."""
     sizes = iter(sizes_bytes)
 
-    def stream(step: str, write: Callable[[IO[bytes]], None], **arguments: object) -> Done:
-        done = Sides.stream(sides, step, write, **arguments)
+    def stream(step: Step[Any], write: Callable[[IO[bytes]], None]) -> Any:
+        done = Sides.stream(sides, step, write)
         (sides.source / "file").write_bytes(os.urandom(next(sizes, 0)))
         time.sleep(takes_s)
         return done

@@ -486,20 +486,26 @@ def test_what_was_sent_is_on_the_disk(
         (source / f"folder/{number}").touch()
     synced: list[Path] = []
 
-    class Disk:
-        def syncfs(self, fd: int) -> int:
-            self.sync(fd)
-            return 0
+    def sync(fd: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{fd}")))
 
-        def sync(self, fd: int) -> None:
-            synced.append(Path(os.readlink(f"/proc/self/fd/{fd}")))
-
-    monkeypatch.setattr(volume_apply.os, "fsync", Disk().sync)
-    monkeypatch.setattr(volume_apply, "_LIBC", Disk())
+    monkeypatch.setattr(volume_apply.os, "fsync", sync)
+    monkeypatch.setattr(volume_apply, "syncfs", sync)
     _built, applied = transfer(source, target, everything(source))
     assert synced == []
+    # By then the app may have been activated.
+    (target / "folder").rename(target / "elsewhere")
+    (target / "elsewhere/file").rename(target / "renamed")
     applied.sync()
     if many:
         assert synced == [target]
     else:
-        assert set(synced) == {target, target / "folder", target / "folder/file"}
+        assert set(synced) == {target, target / "elsewhere", target / "renamed"}
+
+
+def test_what_is_never_synced_is_closed_all_the_same(source: Path, target: Path) -> None:
+    (source / "file").write_text("content")
+    transfer(source, target, everything(source))
+    before = os.listdir("/proc/self/fd")
+    transfer(source, target, everything(source))
+    assert os.listdir("/proc/self/fd") == before
