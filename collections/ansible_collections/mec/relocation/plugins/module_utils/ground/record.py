@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -62,6 +62,10 @@ class Record:
         finally:
             phase.duration_s = time.monotonic() - self._zero - phase.start_s
 
+    def warn(self, what: str) -> None:
+        """Add something that whoever reads the record has to know."""
+        self.warning = f"{self.warning} {what}" if self.warning else what
+
     def service_ends(self) -> None:
         """A in the paper's downtime = B - A (section 4)."""
         self._down_from = time.monotonic()
@@ -73,10 +77,9 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The record; ``client`` is added where the UE's probe is read."""
-        now = datetime.datetime.now(datetime.UTC)
         return {
             **self.fields,
-            "time": now.isoformat(timespec="milliseconds"),
+            "time": _now(),
             "outcome": self.outcome,
             "downtime_s": self.downtime_s,
             "total_s": round(time.monotonic() - self._zero, 6),
@@ -87,3 +90,34 @@ class Record:
             "warning": self.warning,
             "error": self.error,
         }
+
+
+def settled(record: Mapping[str, Any], *, completed: bool) -> dict[str, Any]:
+    """Return the record of a relocation that was interrupted, as it has ended since.
+
+    Args:
+        record: what was recorded of it, if anything; at least ``id``, ``app``, ``source`` and
+            ``target``.
+        completed: whether the target has taken the app, or the source serves it again.
+    """
+    where = record["target"] if completed else record["source"]
+    told = record.get("error") or "The relocation was interrupted."
+    return {
+        "source_instance": None,
+        "target_instance": None,
+        "downtime_s": None,
+        "total_s": None,
+        "phases": [],
+        "client": None,
+        "verification": None,
+        "fallback": None,
+        "warning": None,
+        **record,
+        "time": _now(),
+        "outcome": "completed" if completed else "aborted",
+        "error": f"{told} It has ended since: {where} has the app.",
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

@@ -28,32 +28,27 @@ class Agent:
 
     def __init__(self, me_host: MeHost) -> None:
         self.me_host = me_host
-        self._handlers = steps.handlers(me_host)
-        self._held: set[str] = set()
+        self._handlers = me_host.handlers
 
     def serve(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         """Answer every request until the channel closes."""
-        try:
-            for line in requests:
-                message = json.loads(line)
-                known = steps.TABLE.get(message["step"])
-                stream = Reader(requests) if known and known.streams == "to" else None
-                answer = self.answer(message, stream)
-                # What was refused is on its way all the same, and the next step comes after it.
-                usable = stream is None or stream.drain()
-                answers.write(json.dumps(answer).encode() + b"\n")
-                answers.flush()
-                if not usable:
-                    return
-                if known is steps.Hello:
-                    # Loaded while the other end goes on, and not within its first question.
-                    self.me_host.load()
-                if known and known.streams == "from" and "error" not in answer:
-                    self._send(message, answers)
-                    return
-        finally:
-            for app in self._held:
-                self.me_host.release(app)
+        for line in requests:
+            message = json.loads(line)
+            known = steps.TABLE.get(message["step"])
+            stream = Reader(requests) if known and known.streams == "to" else None
+            answer = self.answer(message, stream)
+            # What was refused is on its way all the same, and the next step comes after it.
+            usable = stream is None or stream.drain()
+            answers.write(json.dumps(answer).encode() + b"\n")
+            answers.flush()
+            if not usable:
+                return
+            if known is steps.Hello:
+                # Loaded while the other end goes on, and not within its first question.
+                self.me_host.load()
+            if known and known.streams == "from" and "error" not in answer:
+                self._send(message, answers)
+                return
 
     def answer(self, message: Mapping[str, Any], stream: Reader | None = None) -> dict[str, Any]:
         """Take one step and give its answer; errors of any kind become an answer, too."""
@@ -67,10 +62,6 @@ class Agent:
         except Exception as error:  # the other end has to hear of it, whatever it is
             said = f"{message['step']}: {type(error).__name__}: {error}"
             return {"id": message["id"], "error": said}
-        if isinstance(step, steps.Hold):
-            self._held.add(step.app)
-        elif isinstance(step, steps.Release | steps.CloseGateway):
-            self._held.discard(step.app)
         return {"id": message["id"], "result": result}
 
     def _send(self, message: Mapping[str, Any], out: IO[bytes]) -> None:

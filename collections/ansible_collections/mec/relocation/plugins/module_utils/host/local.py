@@ -10,7 +10,7 @@ from typing import Generic
 
 from ..ground.errors import RelocationError
 from ..wire.host import Reply
-from ..wire.steps import Answer, Handlers, Step, handlers, take
+from ..wire.steps import Answer, Handlers, Step, take
 from .me_host import MeHost
 
 
@@ -19,7 +19,7 @@ class LocalHost:
 
     def __init__(self, me_host: MeHost) -> None:
         self.name = me_host.config.name
-        self._handlers = handlers(me_host)
+        self._handlers = me_host.handlers
 
     def begin(self, step: Step[Answer]) -> Reply[Answer]:
         return _Done(self._handlers, step)

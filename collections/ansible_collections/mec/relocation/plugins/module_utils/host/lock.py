@@ -28,7 +28,7 @@ _RECONCILER_S = 10.0
 # How long a process that was killed may take to go.
 _DEATH_S = 5.0
 
-AGENT, RECONCILER = "agent", "reconciler"
+AGENT, RECONCILER, RELOCATION, DEPLOYMENT = "agent", "reconciler", "relocation", "deployment"
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ from ..wire import steps
 from ..wire.steps import handles, handles_stream
 from . import state
 from .gateway import Gateway
-from .lease import Lease
+from . import owner
+from .owner import State
+from .ownership import Ownership
 
 _STANDBY_S = 60.0
 # The clock by which files are stamped (clock_gettime(2)); the module time has no name for it.
@@ -55,10 +57,15 @@ class MeHost:
         self._prepared: dict[str, tuple[App, Instance]] = {}
         self._writing: dict[str, list[Future[None]]] = {}
         self._activated_ns: dict[str, int] = {}
-        self._activated: dict[str, str] = {}
+        self.ownership = Ownership(config, self)
         self.gateway = Gateway(
             config.gateway_socket, config.state_dir / "gateway" / "locations.map"
         )
+
+    @functools.cached_property
+    def handlers(self) -> steps.Handlers:
+        """What takes each step on this host."""
+        return steps.handlers(self, self.ownership)
 
     @property
     def platform(self) -> Platform:
@@ -84,16 +91,6 @@ class MeHost:
         """Who answers, and which version of the library, with its table of steps."""
         return {"name": self.config.name, "version": steps.LIBRARY}
 
-    @handles(steps.Lease)
-    def lease(self, app: str, owner: str) -> None:
-        """Take or extend the lease of the app for a handoff."""
-        self._lease(app).acquire(owner)
-
-    @handles(steps.Unlease)
-    def unlease(self, app: str, owner: str) -> None:
-        """Give the lease up."""
-        self._lease(app).release(owner)
-
     @handles(steps.Space)
     def space(self, app: str) -> steps.Room:
         """Free bytes below the PV root, and the bytes that the app's PV has here already."""
@@ -112,8 +109,9 @@ class MeHost:
         Raises:
             RelocationError: the app serves here, or the stream cannot be applied.
         """
-        if self._state(app).instance().get("state") == "serving":
-            raise RelocationError(f"App {app!r} serves on {self.config.name} already.")
+        self.ownership.works_on(app)
+        if (state := self._state(app).note().state) in (State.SERVING, State.RELOCATING):
+            raise RelocationError(f"App {app!r} is {state} on {self.config.name}.")
         applied = apply(self.config.pv_root / check_name(app), stream)
         self._write(app, applied.sync)
         return {"files": applied.files, "bytes": applied.bytes}
@@ -140,10 +138,10 @@ class MeHost:
         Raises:
             RelocationError: the disk does not take it.
         """
-        self._wait_until_durable(app)
+        self.wait_until_durable(app)
 
     @handles_stream(steps.Verify)
-    def verify(self, stream: Reader, app: str, handoff: str) -> steps.Compared:
+    def verify(self, stream: Reader, app: str) -> steps.Compared:
         """Compare the PV of an app that was activated here with the source's; see `volume.compare`.
 
         Raises:
@@ -151,8 +149,8 @@ class MeHost:
         """
         if app not in self._activated_ns:
             raise RelocationError(f"App {app!r} was not activated on this channel.")
-        with self._lease(app).held(handoff):
-            found = compare(self.config.pv_root / app, stream, self._activated_ns[app])
+        self.ownership.works_on(app)
+        found = compare(self.config.pv_root / app, stream, self._activated_ns[app])
         return {
             "files": found.files,
             "bytes": found.bytes,
@@ -191,8 +189,7 @@ class MeHost:
         app = App.from_dict(declaration)
         base = base_image_id or image_id
         kept = self._state(app.name)
-        if kept.instance().get("state") == "serving":
-            raise RelocationError(f"App {app.name!r} serves on {self.config.name} already.")
+        self.ownership.ready(app.name, handoff)
         if self.platform.image_id(image_id) is None:
             raise RelocationError(
                 f"Image {app.image} ({image_id[:19]}) is not on {self.config.name}.",
@@ -207,7 +204,7 @@ class MeHost:
             if standby:
                 self.platform.start(app.name)
         instance = self._instance(app.name)
-        kept.note("prepared", handoff=handoff, name=instance.name, time=time.time())
+        self.ownership.ready(app.name, handoff, instance.name)
         if standby:
             self._health(app, instance).wait_until_ready(time.monotonic() + _STANDBY_S)
         self._prepared[app.name] = app, instance
@@ -221,12 +218,12 @@ class MeHost:
         app = App.from_dict(declaration)
         base = base_image_id or image_id
         kept = self._state(app.name)
-        note, instance = kept.instance(), self.platform.find(app.name)
+        note, instance = kept.note(), self.platform.find(app.name)
         return (
             kept.declares(app)
             and instance is not None
-            and note.get("state") == "prepared"
-            and note.get("name") == instance.name
+            and note.state in (State.PREPARED, State.TAKING)
+            and note.instance == instance.name
             and (instance.image_id, instance.base_image_id) == (image_id, base)
             and instance.running == _waits(app, image_id, base)
         )
@@ -246,8 +243,13 @@ class MeHost:
 
     @handles(steps.Discard)
     def discard(self, app: str, image: str | None) -> None:
-        """Remove the app's prepared instance, and an image that came for it alone."""
-        self.remove(app)
+        """Remove the app's prepared instance, and an image that came for it alone.
+
+        Raises:
+            RelocationError: the app is more than prepared here.
+        """
+        self.ownership.discard(app)
+        self.platform.remove(app)
         if image is not None:
             name = image_sync.local_name(ImageReference.parse(image), self.config.repository.name)
             ImageStore().remove(name)
@@ -269,9 +271,8 @@ class MeHost:
         """Write an image without the layers that the asker has."""
         image_sync.export_missing(ImageStore(), image_id, have_layers, out)
 
-    @handles(steps.Activate)
-    def activate(self, app: str, timeout_s: float) -> steps.Place:
-        """Make the prepared instance serve; it does when this returns.
+    def serve(self, app: str, timeout_s: float) -> steps.Place:
+        """Let the app's instance serve, whatever that needs; it does when this returns.
 
         Raises:
             RelocationError: it did not say so within ``timeout_s``.
@@ -287,49 +288,52 @@ class MeHost:
             if declared.start == "standby":
                 self._health(declared, instance).wait_until_ready(deadline)
         self._ask_to_serve(declared, instance, deadline)
-        self._wait_until_durable(app)
-        self._activated[app] = instance.name
         return describe(instance)
 
-    @handles(steps.Settle)
-    def settle(self, app: str, handoff: str) -> None:
-        """Note that the app serves here, and let the platform restart it from now on."""
-        kept = self._state(app)
-        # Known without asking the platform, which may be what has failed.
-        name = self._activated.get(app) or kept.instance().get("name") or self._instance(app).name
-        with kept.changing():
-            kept.note("serving", handoff=handoff, name=name, time=time.time())
-            self.platform.set_restarts(app, True)
-
-    @handles(steps.Fence)
-    def fence(self, app: str, handoff: str, target: str) -> None:
-        """Before the cutover: note that this host must not serve again by itself, and see to it."""
-        kept = self._state(app)
-        name = kept.instance().get("name") or self._instance(app).name
-        with kept.changing():
-            kept.note("relocating", handoff=handoff, name=name, target=target)
-            self.platform.set_restarts(app, False)
-
     def keep_serving(self, app: str, timeout_s: float) -> bool:
-        """Let an app that serves here by its note go on; tells whether it had to be activated.
+        """Have an app serve that this host owns; tell whether anything had to be done for it.
 
         Raises:
             RelocationError: the platform does not answer, or the app did not serve within
                 ``timeout_s``.
         """
-        kept = self._state(app)
-        with kept.changing():
-            if kept.instance().get("state") != "serving":
+        declared = self._state(app).declaration()
+        self.platform.set_restarts(app, True)
+        instance = self._instance(app)
+        if instance.running:
+            self.platform.thaw(app)
+            # A cold one that runs serves when it can: nobody has to ask it.
+            if declared.start == "cold" or self.serves(declared, instance):
                 return False
-            self.platform.set_restarts(app, True)
-        declared, instance = kept.declaration(), self.platform.find(app)
-        waits = declared.start == "standby" and instance is not None and instance.running
-        if instance is None or not waits or self.serves(declared, instance):
-            return False
-        deadline = time.monotonic() + timeout_s
-        self._health(declared, instance).wait_until_ready(deadline)
-        self._ask_to_serve(declared, instance, deadline)
+        self._prepared.pop(app, None)
+        self.serve(app, timeout_s)
         return True
+
+    def go_on(self, app: str, timeout_s: float) -> None:
+        """Let a frozen instance serve again; one that has died meanwhile is started.
+
+        Raises:
+            RelocationError: it does not serve within ``timeout_s``.
+        """
+        self.platform.thaw(app)
+        if not self.platform.pids(app):
+            self.serve(app, timeout_s)
+
+    @handles(steps.Settle)
+    def settle(self, app: str) -> None:
+        """Let the platform start the app here by itself from now on, if this host owns it."""
+        if self._state(app).note().state is State.SERVING:
+            self.platform.set_restarts(app, True)
+
+    @handles(steps.Serves)
+    def is_served(self, app: str) -> bool:
+        """Tell whether this host owns the app, and its instance answers."""
+        return self._state(app).note().state is State.SERVING and self.healthy(app)
+
+    def end(self, app: str) -> None:
+        """End the app's instance, confirmed; what is left of it stays."""
+        self.platform.set_restarts(app, False)
+        self.platform.kill(app)
 
     def healthy(self, app: str) -> bool:
         """Whether the instance answers its health path with 200."""
@@ -340,32 +344,27 @@ class MeHost:
         """Like ``healthy``, for an instance that has been looked up."""
         return instance.running and self._health(app, instance).serves()
 
-    @handles(steps.Kill)
-    def kill(self, app: str) -> str | None:
-        """End the instance and remove it; the answer confirms that it is dead.
+    def put_aside(self, app: str, epoch: int) -> None:
+        """Keep the app's volume where no relocation will write to it, named by its epoch."""
+        volume = self.config.pv_root / check_name(app)
+        aside = volume.with_name(f"{app}.epoch-{epoch}")
+        if volume.is_dir() and not aside.exists():
+            os.rename(volume, aside)
 
-        Returns:
-            What could not be removed of it, and why.
+    @handles(steps.Remove)
+    def remove(self, app: str) -> str | None:
+        """Remove the app's instance, ended or not; tell what could not be removed, and why.
+
+        Raises:
+            RelocationError: by its note it may serve here.
         """
-        kept = self._state(app)
-        with kept.changing():
-            self.platform.kill(app)
-            kept.forget_instance()
+        if (state := self._state(app).note().state) in owner.MAY_WRITE:
+            raise RelocationError(f"App {app!r} is {state} on {self.config.name}.")
         try:
             self.platform.remove(app)
         except RelocationError as error:
             return str(error)
         return None
-
-    def remove(self, app: str) -> None:
-        """Like ``kill``.
-
-        Raises:
-            RelocationError: it is dead, but could not be removed.
-        """
-        left = self.kill(app)
-        if left is not None:
-            raise RelocationError(left)
 
     # -- the gateway ------------------------------------------------------------------------
 
@@ -427,9 +426,6 @@ class MeHost:
     def _state(self, app: str) -> state.AppState:
         return state.AppState(self.config.state_dir, app)
 
-    def _lease(self, app: str) -> Lease:
-        return Lease(self._state(app).folder, app)
-
     def _instance(self, app: str) -> Instance:
         instance = self.platform.find(app)
         if instance is None:
@@ -440,7 +436,7 @@ class MeHost:
         """Begin to make something durable; `_wait_until_durable` waits for it."""
         self._writing.setdefault(app, []).append(self._writers.submit(write))
 
-    def _wait_until_durable(self, app: str) -> None:
+    def wait_until_durable(self, app: str) -> None:
         """What came for the app outlives a crash of this host when this returns."""
         try:
             for writing in self._writing.pop(app, []):

@@ -37,6 +37,10 @@ class State(enum.StrEnum):
     RETIRED = "retired"
 
 
+# Where the note says so, an instance may write, or may have been asked to.
+MAY_WRITE = frozenset({State.TAKING, State.SERVING, State.RELOCATING})
+
+
 class Note(NamedTuple):
     """What a host knows durably of its part for one app.
 
@@ -130,12 +134,24 @@ class Discarded:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """A person ends the app on this host; the volume stays, and is the owner's last one."""
+
+
+@dataclass(frozen=True)
 class Offered:
     """A source asks this host to take the app in an attempt; nothing is held yet."""
 
     attempt: int
     handoff: str
     source: str
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """The source takes its offer back: it has not asked this host to serve, and will not."""
+
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -237,7 +253,9 @@ class Confirmed:
 Event = (
     Readied
     | Discarded
+    | Stopped
     | Offered
+    | Withdrawn
     | Asked
     | Failed
     | Inquired
@@ -263,8 +281,12 @@ def decide(note: Note, event: Event) -> Decision:
             return _readied(note, event)
         case Discarded():
             return _discarded(note)
+        case Stopped():
+            return Decision(_retired(note, note.newest), then=(Do.END, Do.WRITE))
         case Offered():
             return _offered(note, event)
+        case Withdrawn():
+            return _withdrawn(note, event)
         case Asked():
             return _asked(note, event)
         case Failed(before):
@@ -337,6 +359,15 @@ def _offered(note: Note, offer: Offered) -> Decision:
         handoff=offer.handoff,
     )
     return Decision(taking, then=(Do.WRITE,), answer=Answer.ACCEPTED)
+
+
+def _withdrawn(note: Note, withdrawal: Withdrawn) -> Decision:
+    if note.state is not State.TAKING or note.attempt != withdrawal.attempt:
+        return Decision(note)
+    prepared = note._replace(
+        state=State.PREPARED, attempt=0, floor=max(note.floor, note.attempt), peer=""
+    )
+    return Decision(prepared, then=(Do.WRITE,))
 
 
 def _asked(note: Note, asked: Asked) -> Decision:

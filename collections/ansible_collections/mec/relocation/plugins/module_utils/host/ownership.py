@@ -21,7 +21,8 @@ from .owner import Answer, Decision, Do, Event, Note, State
 from .passes import end_passes
 from .state import AppState
 
-Hands = Mapping[Do, Callable[[Note], None]]
+Hand = Callable[[Note], object]
+Hands = Mapping[Do, Hand]
 
 
 class Instances(Protocol):
@@ -35,6 +36,9 @@ class Instances(Protocol):
 
     def end(self, app: str) -> None:
         """End the app's instance; confirmed when this returns."""
+
+    def put_aside(self, app: str, epoch: int) -> None:
+        """Keep the app's volume where no relocation will write to it."""
 
 
 def carry_out(decision: Decision, hands: Hands) -> Decision:
@@ -128,6 +132,34 @@ class Ownership:
             "busy": holder.owner if holder else "",
         }
 
+    # -- what a relocation brings here -------------------------------------------------------
+
+    @handles(steps.Ready)
+    def ready(self, app: str, handoff: str, instance: str = "") -> None:
+        """Note that a copy of the app's volume, or an instance of it, is being brought here.
+
+        Raises:
+            RelocationError: the app may serve here.
+        """
+        self.works_on(app)
+        instance = instance or self._state(app).note().instance
+        self._require(app, self._decide(app, owner.Readied(handoff, instance)))
+
+    def discard(self, app: str) -> None:
+        """Note that what was brought here is not needed any more, and end it.
+
+        Raises:
+            RelocationError: the app may serve here.
+        """
+        self.works_on(app)
+        self._require(app, self._decide(app, owner.Discarded()))
+
+    def _require(self, app: str, decision: Decision) -> None:
+        if decision.answer is not Answer.ACCEPTED:
+            raise RelocationError(
+                f"App {app!r} cannot be prepared on {self._config.name}: {decision.why}."
+            )
+
     # -- a relocation to this host ----------------------------------------------------------
 
     @handles(steps.Offer)
@@ -135,6 +167,12 @@ class Ownership:
         """Be ready to be asked to serve, in an attempt of its own."""
         self.works_on(app)
         return told(self._decide(app, owner.Offered(attempt, handoff, source)))
+
+    @handles(steps.Withdraw)
+    def withdraw(self, app: str, attempt: int) -> None:
+        """Be no longer ready to be asked; what was prepared stays."""
+        self.works_on(app)
+        self._decide(app, owner.Withdrawn(attempt))
 
     @handles(steps.Activate)
     def activate(self, app: str, attempt: int, timeout_s: float) -> steps.Activated:
@@ -183,7 +221,16 @@ class Ownership:
     def retire(self, app: str, epoch: int, owner_host: str) -> steps.Told:
         """End the app here for good: another host is its owner; the answer confirms it."""
         self.works_on(app)
-        return told(self._decide(app, owner.Fenced(epoch, owner_host)))
+        note = self._state(app).note()
+        hands = dict(self.hands(app))
+        if note.state in (State.SERVING, State.RELOCATING):
+            # It may have what the copy that is kept lacks.
+            hands[Do.END] = lambda _note: self._put_aside(app, note.taken)
+        return told(carry_out(owner.decide(note, owner.Fenced(epoch, owner_host)), hands))
+
+    def _put_aside(self, app: str, epoch: int) -> None:
+        self._instances.end(app)
+        self._instances.put_aside(app, epoch)
 
     # -- inside -----------------------------------------------------------------------------
 

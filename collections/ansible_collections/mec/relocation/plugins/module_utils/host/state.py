@@ -133,6 +133,12 @@ class AppState:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    @property
+    def knows(self) -> bool:
+        """Whether this host remembers anything of the app."""
+        names = ("app.json", "owner.json", "instance.json")
+        return any((self.folder / name).exists() for name in names)
+
     def forget(self) -> None:
         """Remove all that this host remembers of the app."""
         shutil.rmtree(self.folder, ignore_errors=True)

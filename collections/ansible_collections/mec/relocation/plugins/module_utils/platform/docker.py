@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,21 @@ class DockerPlatform:
                 container.wait(timeout=30)
         self._freezers.pop(app, None)
 
-    def set_restarts(self, app: str, restarts: bool) -> None:
-        with errors(f"Cannot change the restart policy of {app!r}"):
-            self._existing(app).update(
-                restart_policy={"Name": "unless-stopped" if restarts else "no"}
-            )
+    def set_restarts(self, app: str, restarts: bool) -> None:  # noqa: ARG002
+        """The engine starts nothing by itself: it does not know the note, the reconciler does."""
+        container = self._container(app)
+        if container is None:
+            return
+        policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
+        if policy not in ("", "no"):
+            with errors(f"Cannot change the restart policy of {app!r}"):
+                container.update(restart_policy={"Name": "no"})
+
+    def changes(self) -> Iterator[str]:
+        what = {"type": "container", "event": ["die", "start"], "label": _APP_LABEL}
+        with errors("Cannot watch the engine"):
+            for event in self._client.events(filters=what, decode=True):
+                yield event["Actor"]["Attributes"][_APP_LABEL]
 
     def remove(self, app: str) -> None:
         instance = self.find(app)

@@ -10,6 +10,7 @@ instance is a container of an engine or a pod of a cluster.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -93,6 +94,13 @@ class Platform(Protocol):
 
     def set_restarts(self, app: str, restarts: bool) -> None:
         """Whether the platform may start the app here by itself, again or anew."""
+
+    def changes(self) -> Iterator[str]:
+        """The apps whose instances here change, as they do; ends by itself after a while.
+
+        Raises:
+            RelocationError: the platform does not answer.
+        """
 
     def remove(self, app: str) -> None:
         """Remove the instance, killing it first, and an image that is its own; its PV stays."""

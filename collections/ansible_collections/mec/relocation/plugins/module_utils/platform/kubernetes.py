@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ _ALLOWED = "relocation.mec/"
 _IMAGE = "relocation.mec/image-id"
 _BASE = "relocation.mec/base-image-id"
 
+_WATCH_S = 60.0
 _START_S = 60.0
 _END_S = 30.0
 _CONTROLLERS_S = 2.0
@@ -191,6 +192,12 @@ class KubernetesPlatform:
 
     def storage(self) -> list[Path]:
         return self._engine.storage
+
+    def changes(self) -> Iterator[str]:
+        labels = {HOST_LABEL: self.config.name}
+        for event, pod in self.cluster.watch("Pod", labels, time.monotonic() + _WATCH_S):
+            if event != "LISTED":
+                yield pod["metadata"]["labels"][APP_LABEL]
 
     def layer_folders(self, app: str) -> list[str] | None:
         return self._engine.layer_folders(_container_id(self._existing(app)))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
-from ..host.lease import Lease
+from ..host.lease import working
+from ..host.lock import RELOCATION
+from ..host.owner import State
 from ..host.state import AppState
 from ..volume.room import require_room
 from ..volume.rsync import VolumePass, VolumeSync
@@ -29,7 +31,7 @@ def precopy_volume(
     declared = kept.declaration()
     if declared.volume is None:
         raise RelocationError(f"App {app!r} has no volume.", "Leave pre-copy 2 out.")
-    if kept.instance().get("state") != "serving":
+    if kept.note().state is not State.SERVING:
         raise RelocationError(
             f"App {app!r} does not serve on {config.name}.", "Run pre-copy 2 where it serves."
         )
@@ -37,6 +39,9 @@ def precopy_volume(
     passes = VolumeSync(config, app, target.name)
     if check:
         return passes.run(dry_run=True)
-    with Lease(kept.folder, app).held(handoff):
-        target.begin(steps.Lease(app, handoff)).result()
-        return passes.run()
+    with working(kept.folder, app, handoff, RELOCATION):
+        target.begin(steps.Lock(app, handoff)).result()
+        target.begin(steps.Ready(app, handoff)).result()
+        done = passes.run()
+        target.begin(steps.Unlock(app, keep_lease=True)).result()
+        return done

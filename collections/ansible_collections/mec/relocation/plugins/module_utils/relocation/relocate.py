@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,11 @@ from ..ground.app import App
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from ..ground.record import Record
-from ..host.lease import Lease
+from ..host.lease import Lease, working
+from ..host.lock import RELOCATION
 from ..host.local import LocalHost
 from ..host.me_host import MeHost, describe
+from ..host.owner import State
 from ..host.state import AppState
 from ..image.commit import Commit, committer
 from ..platform.instance import Instance
@@ -53,7 +55,7 @@ class Order:
 
 def is_there(config: HostConfig, order: Order) -> bool:
     """Whether the app serves on the target already, as this host's gateway knows it."""
-    if AppState(config.state_dir, order.app).instance().get("state") == "serving":
+    if AppState(config.state_dir, order.app).note().state is State.SERVING:
         return config.name == order.target
     return MeHost(config).gateway.locations().get(order.app) == order.target
 
@@ -66,19 +68,18 @@ def prepare(config: HostConfig, order: Order, *, check: bool) -> bool:
     """
     me_host = MeHost(config)
     app, instance = _serving(me_host, order.app)
-    declaration, image_id = app.to_dict(), instance.base_image_id
+    declared, image_id = app.to_dict(), instance.base_image_id
     Connection(config, config.ssh.agent_key, order.target).open()
     with Channel(config, order.target) as target:
         if check:
-            return not target.begin(steps.IsPrepared(declaration, image_id)).result()
+            return not target.begin(steps.IsPrepared(declared, image_id)).result()
         folder = AppState(config.state_dir, order.app).folder
-        with Lease(folder, order.app).held(order.handoff):
-            target.begin(steps.Lease(order.app, order.handoff)).result()
-            prepare = steps.Prepare(declaration, image_id, order.handoff)
-            done = target.begin(prepare).result()
-        target.begin(steps.Unlease(order.app, order.handoff)).result()
-        me_host.unlease(order.app, order.handoff)
-        return done["changed"]
+        with working(folder, order.app, order.handoff, RELOCATION):
+            target.begin(steps.Lock(order.app, order.handoff)).result()
+            ready = target.begin(steps.Prepare(declared, image_id, order.handoff)).result()
+            target.begin(steps.Unlock(order.app, keep_lease=False)).result()
+        Lease(folder, order.app).release(order.handoff)
+        return ready["changed"]
 
 
 def commit(
@@ -95,7 +96,7 @@ def commit(
     commits = committer(config, app, instance, me_host.platform, folder, plain=plain)
     if check:
         return commits.estimate(), 0
-    with Lease(folder, name).held(handoff):
+    with working(folder, name, handoff, RELOCATION):
         return commits.push(commits.commit())
 
 
@@ -122,6 +123,7 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
         target_instance=None,
     )
     with contextlib.ExitStack() as stack:
+        lock = stack.enter_context(working(kept.folder, order.app, order.handoff, RELOCATION))
         with record.phase("connect"):
             # The channels open while this host looks at its own side.
             with priority.ordinary():
@@ -131,14 +133,12 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
                 }
             app, instance = _serving(me_host, order.app)
             record.fields["source_instance"] = describe(instance)
-            for peer in peers.values():
-                peer.greet()
             target = peers[order.target]
-            stack.enter_context(Lease(kept.folder, order.app).held(order.handoff))
-            target.begin(steps.Lease(order.app, order.handoff)).result()
+            target.greet()
+            part = target.begin(steps.Lock(order.app, order.handoff)).result()
+            gateways = [*_reached(peers, record), LocalHost(me_host)]
             if app.volume:
                 require_room(config, order.app, target)
-        gateways: list[Host] = [*peers.values(), LocalHost(me_host)]
         volume = None
         if app.volume:
             passes = VolumeSync(config, order.app, order.target)
@@ -149,9 +149,10 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
         Cutover(
             app=app,
             source=LocalHost(me_host),
-            platform=me_host.platform,
-            again=lambda: LocalHost(MeHost(config)),
+            me_host=me_host,
+            lock=lock,
             target=target,
+            newest=part["newest"],
             gateways=gateways,
             transfer=_transfer(me_host, order, app, instance, target, volume),
             # What came over the shared connection may have been lost with it.
@@ -162,13 +163,36 @@ def relocate(config: HostConfig, order: Order) -> dict[str, Any]:
         done = record.to_dict()
         if order.verify and volume is not None and record.outcome == "completed":
             done = _verified(me_host, target, done)
-        me_host.record(done)
-        for step in (steps.Record(done), steps.Unlease(order.app, order.handoff)):
-            # A target that has gone by now has no lease to give up; the record is kept here.
-            with contextlib.suppress(RelocationError):
-                target.begin(step).result()
-    me_host.unlease(order.app, order.handoff)
+        done = _kept(me_host, target, done)
+        with contextlib.suppress(RelocationError):
+            target.begin(steps.Unlock(order.app, keep_lease=False)).result()
+    Lease(kept.folder, order.app).release(order.handoff)
     return done
+
+
+def _reached(peers: Mapping[str, Channel], record: Record) -> list[Host]:
+    """The hosts that can be reached; a host that only has a gateway may be down."""
+    reached: list[Host] = []
+    for peer in peers.values():
+        try:
+            peer.greet()
+        except RelocationError as error:
+            record.warn(f"The gateway of {peer.name} is told later: {error}")
+        else:
+            reached.append(peer)
+    return reached
+
+
+def _kept(me_host: MeHost, target: Host, record: dict[str, Any]) -> dict[str, Any]:
+    """Keep the record on both hosts. It is returned to whoever asked for the relocation anyway."""
+    failures = []
+    for host in (LocalHost(me_host), target):
+        try:
+            host.begin(steps.Record(record)).result()
+        except RelocationError as error:
+            failures.append(f"{host.name} does not keep this record: {error}")
+    warnings = " ".join(filter(None, [record["warning"], *failures]))
+    return {**record, "warning": warnings or None}
 
 
 def _transfer(
@@ -194,7 +218,7 @@ def _verified(me_host: MeHost, target: Target, record: dict[str, Any]) -> dict[s
     app, here = record["app"], me_host.config.name
     root = me_host.config.pv_root / app
     if me_host.platform.find(app) is None:
-        found = verify(root, target, app, record["id"])
+        found = verify(root, target, app)
     else:
         found = not_verified(f"Its instance on {here} has not ended.")
     told = [record["error"]]
@@ -215,7 +239,13 @@ def _serving(me_host: MeHost, name: str) -> tuple[App, Instance]:
     kept = AppState(config.state_dir, name)
     app = kept.declaration()
     instance = me_host.platform.find(name)
-    if kept.instance().get("state") != "serving" or instance is None or not instance.running:
+    if kept.note().state is State.SERVING and not kept.current:
+        raise RelocationError(
+            f"{config.name} has begun again, and has not yet heard from the other ME hosts whether "
+            f"{name!r} serves elsewhere.",
+            "Bring them up, and run the command again.",
+        )
+    if kept.note().state is not State.SERVING or instance is None or not instance.running:
         raise RelocationError(
             f"App {name!r} has no serving instance on {config.name}.",
             "Ask app_info where it is, or deploy it again.",

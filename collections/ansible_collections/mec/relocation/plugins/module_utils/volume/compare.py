@@ -70,12 +70,12 @@ class Comparison:
     differences: list[str] = field(default_factory=list)
 
 
-def verify(root: Path, target: Target, app: str, handoff: str) -> dict[str, Any]:
+def verify(root: Path, target: Target, app: str) -> dict[str, Any]:
     """Have the target compare its volume with this one; what the relocation record says of it."""
     began_s = time.monotonic()
     try:
         write = functools.partial(write_manifest, root)
-        reply = target.stream(Verify(app, handoff), write)
+        reply = target.stream(Verify(app), write)
         patience_s = _PATIENCE_S + _SLOWER * (time.monotonic() - began_s)
         found = Comparison(**reply.result(patience_s))
     except (OSError, RelocationError) as error:

@@ -12,9 +12,12 @@ that, a pass has to compare contents.
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 import re
 import shlex
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -107,7 +110,20 @@ class VolumeSync:
             text=True,
             errors="surrogateescape",
             check=False,
+            # A pass whose own process was killed must not go on with nobody's leave.
+            preexec_fn=functools.partial(_end_with, os.getpid()),
         )
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def _end_with(parent: int) -> None:
+    """Have this process killed when the one that has forked it ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def parse_output(output: str) -> tuple[int, tuple[str, ...]]:

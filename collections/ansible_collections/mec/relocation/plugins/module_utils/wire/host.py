@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import IO, Protocol, TypeVar
+from typing import IO, Generic, Protocol, TypeVar
 
 from ..ground.errors import RelocationError
 from .steps import Answer, Step
@@ -38,12 +38,18 @@ class Target(Host, Protocol):
         """Begin a step, and send what ``write`` writes; the step knows where that ends."""
 
 
+def begun(
+    hosts: Sequence[Host], step: Step[Answer]
+) -> list[tuple[Host, Reply[Answer]]]:
+    """Begin a step on several hosts side by side; each host's own failure is in its reply."""
+    return [(host, _begin(host, step)) for host in hosts]
+
+
 def together(hosts: Sequence[Host], step: Step[Answer]) -> list[Answer]:
     """Take a step on several hosts side by side; every answer is waited for before one raises."""
-    replies = [host.begin(step) for host in hosts]
     results: list[Answer] = []
     first_error: RelocationError | None = None
-    for reply in replies:
+    for _host, reply in begun(hosts, step):
         try:
             results.append(reply.result())
         except RelocationError as error:
@@ -51,3 +57,21 @@ def together(hosts: Sequence[Host], step: Step[Answer]) -> list[Answer]:
     if first_error is not None:
         raise first_error
     return results
+
+
+def _begin(host: Host, step: Step[Answer]) -> Reply[Answer]:
+    try:
+        return host.begin(step)
+    except RelocationError as error:
+        return Failed(error)
+
+
+class Failed(Generic[Answered]):
+    """The reply of a step that could not be begun."""
+
+    def __init__(self, error: RelocationError) -> None:
+        self._error = error
+
+    def result(self, timeout_s: float = 120.0) -> Answered:
+        """Raise what was in the way."""
+        raise self._error

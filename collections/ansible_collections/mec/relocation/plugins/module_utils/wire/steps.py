@@ -136,6 +136,15 @@ class Parts(Step[Mapping[str, Part]]):
 
 
 @dataclass(frozen=True)
+class Ready(Step[None]):
+    """Note that a copy of the app's volume, or an instance of it, is being brought there."""
+
+    app: str
+    handoff: str
+    instance: str = ""
+
+
+@dataclass(frozen=True)
 class Offer(Step[Told]):
     """Ask the host to be ready to take the app in an attempt; nothing is held yet."""
 
@@ -143,6 +152,14 @@ class Offer(Step[Told]):
     attempt: int
     handoff: str
     source: str
+
+
+@dataclass(frozen=True)
+class Withdraw(Step[None]):
+    """Take an offer back: the host was not asked to serve, and will not be."""
+
+    app: str
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -230,7 +247,6 @@ class Verify(Step[Compared], streams="to"):
     """Compare the PV of an app that was activated on this channel with the source's manifest."""
 
     app: str
-    handoff: str
 
 
 # -- images ---------------------------------------------------------------------------------
@@ -338,6 +354,13 @@ class Activate(Step[Activated]):
 
 
 @dataclass(frozen=True)
+class Settle(Step[None]):
+    """Let the platform start the app there by itself from now on, if the host owns it."""
+
+    app: str
+
+
+@dataclass(frozen=True)
 class Serves(Step[bool]):
     """Tell whether the app serves there, as its note and its health say."""
 
@@ -364,11 +387,16 @@ class CheckGateway(Step[None]):
 
 @dataclass(frozen=True)
 class Hold(Step[int]):
-    """Let new requests of the app wait; tells those that the instance on ``host`` answers still."""
+    """Let new requests of the app wait; tells those that the instance on ``host`` answers still.
+
+    Each waits for ``max_s``, then it gets 503; after ``end_s`` the hold ends by itself, and all do.
+    """
 
     app: str
     max_s: float
     host: str
+    owner: str
+    end_s: float
 
 
 @dataclass(frozen=True)
@@ -381,17 +409,19 @@ class InFlight(Step[int]):
 
 @dataclass(frozen=True)
 class Forward(Step[None]):
-    """Send the app's requests to ``host``, those that wait first."""
+    """Send the app's requests to ``host``, those that wait first; refused while another holds."""
 
     app: str
     host: str
+    owner: str
 
 
 @dataclass(frozen=True)
 class Release(Step[None]):
-    """Let the waiting requests go on."""
+    """Let the waiting requests go on; those that another holds wait on."""
 
     app: str
+    owner: str
 
 
 @dataclass(frozen=True)
