@@ -31,6 +31,9 @@ _CAPABILITY = re.compile(r"[A-Z][A-Z_]*")
 # A volume over one of these would hide what the container needs to run.
 _SYSTEM_PATHS = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
 
+# By this environment variable an instance knows its activation token. Each has one of its own.
+ACTIVATION_VARIABLE = "MEC_ACTIVATION_TOKEN"
+
 FIRST_PORT = 20000
 PORTS = 10000
 
@@ -206,6 +209,8 @@ class _Reader:
         for name, content in value.items():
             if not isinstance(name, str) or not _ENV_NAME.fullmatch(name):
                 raise self.error(key, f"has a name that no environment can hold: {name!r}")
+            if name == ACTIVATION_VARIABLE:
+                raise self.error(key, f"sets {name}, which every instance gets from its ME host")
             if isinstance(content, (dict, list)) or "\0" in str(content):
                 raise self.error(key, f"has a value that is not text: {name}")
         return {name: str(content) for name, content in value.items()}

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from ..ground.app import App
@@ -21,20 +22,33 @@ def survey(config: HostConfig) -> dict[str, Any]:
     """What this ME host knows: its apps, where its gateway sends their requests, its free space."""
     me_host = MeHost(config)
     records = last_records(config.state_dir)
+    known = list(AppState.all(config.state_dir))
+    # An app may take its time to answer: all are asked at once, and nobody waits for another.
+    with ThreadPoolExecutor(max(len(known), 1)) as asking:
+        begun = {kept.name: _app(me_host, kept, records.get(kept.name), asking) for kept in known}
     return {
         "host": config.name,
         "platform": config.platform,
         "version": VERSION,
         "free_bytes": shutil.disk_usage(config.pv_root).free,
         "gateway": me_host.gateway.locations(),
-        "apps": {
-            kept.name: _app(me_host, kept, records.get(kept.name))
-            for kept in AppState.all(config.state_dir)
-        },
+        "apps": {name: _answered(app) for name, app in begun.items()},
     }
 
 
-def _app(me_host: MeHost, kept: AppState, last: dict[str, Any] | None) -> dict[str, Any]:
+def _answered(app: dict[str, Any]) -> dict[str, Any]:
+    """Put the answer about its health into what is known of an app."""
+    instance = app["instance"]
+    if instance is None:
+        return app
+    healthy: Future[bool] = instance["healthy"]
+    return {**app, "instance": {**instance, "healthy": healthy.result()}}
+
+
+def _app(
+    me_host: MeHost, kept: AppState, last: dict[str, Any] | None, asking: ThreadPoolExecutor
+) -> dict[str, Any]:
+    """What is known of an app; ``healthy`` is being asked."""
     declared = kept.declaration()
     note = kept.instance()
     instance = me_host.platform.find(kept.name)
@@ -51,7 +65,7 @@ def _app(me_host: MeHost, kept: AppState, last: dict[str, Any] | None) -> dict[s
             "image_id": instance.image_id,
             "base_image_id": instance.base_image_id,
             "running": instance.running,
-            "healthy": me_host.serves(declared, instance),
+            "healthy": asking.submit(me_host.serves, declared, instance),
         },
         "volume": _volume(me_host.config, declared),
         "last_relocation": last,

@@ -184,7 +184,8 @@ class MeHost:
                 Its instance is not run: what it finds there may let it serve by itself.
 
         Raises:
-            RelocationError: the image is not here, or the app serves here already.
+            RelocationError: the image is not here, the app serves here already, or its new instance
+                serves though nobody here has activated it.
         """
         app = App.from_dict(declaration)
         base = base_image_id or image_id
@@ -207,6 +208,12 @@ class MeHost:
         self.ownership.ready(app.name, handoff, instance.name)
         if standby:
             self._health(app, instance).wait_until_ready(time.monotonic() + _STANDBY_S)
+        if changed and standby and self._serves_unasked(app, instance):
+            raise RelocationError(
+                f"{instance.name} on {self.config.name} serves, though it was not activated: GET "
+                f"{app.health} was answered with 200.",
+                "Somebody else activated it, or its health path does not tell whether it serves.",
+            )
         self._prepared[app.name] = app, instance
         return {"name": instance.name, "address": instance.address, "changed": changed}
 
@@ -226,6 +233,8 @@ class MeHost:
             and note.instance == instance.name
             and (instance.image_id, instance.base_image_id) == (image_id, base)
             and instance.running == _waits(app, image_id, base)
+            # Who serves already may have changed what the relocation brings.
+            and not self._serves_unasked(app, instance)
         )
 
     @handles(steps.Pull)
@@ -446,6 +455,10 @@ class MeHost:
                 f"What came for {app!r} cannot be kept on {self.config.name}: {error}."
             ) from error
 
+    def _serves_unasked(self, app: App, instance: Instance) -> bool:
+        """Whether an instance that waits to be activated serves all the same."""
+        return app.activate is not None and self.serves(app, instance)
+
     def _ask_to_serve(self, app: App, instance: Instance, deadline: float) -> None:
         health, activate = self._health(app, instance), app.activate
         if activate is not None and activate.http is not None:
@@ -458,7 +471,14 @@ class MeHost:
         health.wait_until_serves(deadline)
 
     def _health(self, app: App, instance: Instance) -> Health:
-        return Health(app, instance, f"{instance.name} on {self.config.name}")
+        # At its published port, which is nobody else's: its address in the engine's network is
+        # given to another container when it ends.
+        return Health(
+            app,
+            self.config.address,
+            f"{instance.name} on {self.config.name}",
+            instance.activation_token,
+        )
 
 
 def _waits(app: App, image_id: str, base_image_id: str) -> bool:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..ground.app import App
+from ..ground.app import ACTIVATION_VARIABLE, App
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from .engine import DockerEngine, errors
 from .freezer import Freezer
-from .instance import Instance
+from .instance import Instance, new_activation_token
 
 _APP_LABEL = "relocation.mec.app"
 _BASE_LABEL = "relocation.mec.base-image"
@@ -46,6 +46,7 @@ class DockerPlatform:
             image_id=container.attrs["Image"],
             base_image_id=container.labels.get(_BASE_LABEL, container.attrs["Image"]),
             running=state["Running"],
+            activation_token=_environment(container).get(ACTIVATION_VARIABLE, ""),
         )
 
     def image_id(self, image: str) -> str | None:
@@ -64,7 +65,7 @@ class DockerPlatform:
                 name=name,
                 hostname=name,
                 labels={_APP_LABEL: app.name, _BASE_LABEL: base_image_id},
-                environment={**app.env, **app.secrets},
+                environment={**app.env, **app.secrets, **new_activation_token()},
                 ports={f"{app.port}/tcp": (self.config.address, app.host_port)},
                 volumes=volumes,
                 mem_limit=app.limits.memory,
@@ -174,3 +175,8 @@ class DockerPlatform:
         if container is None:
             raise RelocationError(f"App {app!r} has no instance on {self.config.name}.")
         return container
+
+
+def _environment(container: Any) -> dict[str, str]:
+    entries = container.attrs["Config"]["Env"] or ()
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)

@@ -6,17 +6,24 @@
 
 from __future__ import annotations
 
-import http.client
+import math
+import re
+import socket
 import time
 from collections.abc import Callable
 
 from ..ground.app import App
 from ..ground.errors import RelocationError
-from .instance import Instance
 
 _PAUSE_S = 0.002
 _TIMEOUT_S = 2.0
+_LEAST_S = 0.1
 _ACCEPTED = 202
+# RFC 9112, 4: the status line.
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?")
+# Before the answer, an app may say so much about that it is to come (RFC 9110, 15.2).
+_MOST_BYTES = 65536
+_CHUNK_BYTES = 4096
 
 
 class Health:
@@ -24,14 +31,16 @@ class Health:
 
     Args:
         app: the app.
-        instance: its instance.
+        address: where its ME host publishes the app's port.
         called: what errors call it.
+        activation_token: what is said to it to be allowed to activate it; empty: nothing.
     """
 
-    def __init__(self, app: App, instance: Instance, called: str) -> None:
+    def __init__(self, app: App, address: str, called: str, activation_token: str = "") -> None:
         self._app = app
-        self._address = instance.address
+        self._address = address
         self._called = called
+        self._activation_token = activation_token
 
     def serves(self) -> bool:
         """Whether it answers its health path with 200."""
@@ -45,7 +54,7 @@ class Health:
         """
         path = self._app.health
         self._until(
-            lambda: self._get(path),
+            lambda: self._get(path, deadline),
             lambda status: status == 200,
             lambda _status: True,
             deadline,
@@ -61,7 +70,7 @@ class Health:
         ready = self._app.ready
         path = ready or self._app.health
         self._until(
-            lambda: self._get(path),
+            lambda: self._get(path, deadline),
             lambda status: status == 200 or (status is not None and ready is None),
             lambda _status: True,
             deadline,
@@ -79,7 +88,7 @@ class Health:
                 `time.monotonic`).
         """
         status = self._until(
-            lambda: self._ask("POST", path, max(deadline - time.monotonic(), 0.1)),
+            lambda: self._ask("POST", path, deadline),
             lambda status: status is not None and 200 <= status < 300,
             # Nobody there yet, or a front whose service is not: it may be asked again.
             lambda status: status in (None, 502, 503),
@@ -88,19 +97,29 @@ class Health:
         )
         return status != _ACCEPTED
 
-    def _get(self, path: str) -> int | None:
-        return self._ask("GET", path, _TIMEOUT_S)
+    def _get(self, path: str, deadline: float = math.inf) -> int | None:
+        return self._ask("GET", path, min(deadline, time.monotonic() + _TIMEOUT_S))
 
-    def _ask(self, method: str, path: str, timeout_s: float) -> int | None:
-        """The status of one HTTP request, or None where nothing answers."""
-        connection = http.client.HTTPConnection(self._address, self._app.port, timeout=timeout_s)
+    def _ask(self, method: str, path: str, deadline: float) -> int | None:
+        """The status of one HTTP request, or None where nothing answers until the deadline.
+
+        The deadline is for all of it: an app that drips its answer is not waited for any longer.
+        """
+        deadline = max(deadline, time.monotonic() + _LEAST_S)
+        headers = [f"Host: {self._address}:{self._app.host_port}", "Connection: close"]
+        if method == "POST":
+            headers.append("Content-Length: 0")
+            if self._activation_token:
+                headers.append(f"Authorization: Bearer {self._activation_token}")
+        request = "\r\n".join([f"{method} {path} HTTP/1.1", *headers, "", ""])
         try:
-            connection.request(method, path, b"" if method == "POST" else None)
-            return connection.getresponse().status
-        except (OSError, http.client.HTTPException):
+            with socket.create_connection(
+                (self._address, self._app.host_port), deadline - time.monotonic()
+            ) as connection:
+                connection.sendall(request.encode())
+                return _read_status(connection, deadline)
+        except OSError:
             return None
-        finally:
-            connection.close()
 
     def _until(
         self,
@@ -119,3 +138,37 @@ class Health:
                 )
             time.sleep(_PAUSE_S)
         return status
+
+
+def _read_status(connection: socket.socket, deadline: float) -> int | None:
+    """Read an answer as far as its status line, and those that only say that it is to come.
+
+    Returns:
+        None where that is no HTTP.
+
+    Raises:
+        TimeoutError: it has not come until the deadline (of `time.monotonic`).
+    """
+    received = bytearray()
+    while len(received) < _MOST_BYTES:
+        while (end := received.find(b"\n")) >= 0:
+            match = _STATUS_LINE.fullmatch(received[:end].rstrip(b"\r"))
+            if match is None:
+                return None
+            status = int(match[1])
+            if status >= 200 or status == 101:
+                return status
+            # An empty line ends what only says that the answer is to come.
+            over = re.search(rb"\r?\n\r?\n", received)
+            if over is None:
+                break
+            del received[: over.end()]
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        connection.settimeout(left_s)
+        chunk = connection.recv(_CHUNK_BYTES)
+        if not chunk:
+            return None
+        received += chunk
+    return None

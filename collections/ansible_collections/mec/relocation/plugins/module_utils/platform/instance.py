@@ -10,12 +10,15 @@ instance is a container of an engine or a pod of a cluster.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..ground.app import App
+from ..ground.app import ACTIVATION_VARIABLE, App
+
+_TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Instance:
         image_id: what it was created from.
         base_image_id: the app's image. Another one than `image_id` after a re-active relocation,
             whose image has the container layer of the source on top.
+        activation_token: what it knows from its environment, and whoever activates it has to say.
+            Kept by the platform with the instance itself; empty for one that has none.
     """
 
     name: str
@@ -37,6 +42,12 @@ class Instance:
     image_id: str
     base_image_id: str
     running: bool
+    activation_token: str = field(default="", repr=False)
+
+
+def new_activation_token() -> dict[str, str]:
+    """Return the environment that tells one instance its activation token."""
+    return {ACTIVATION_VARIABLE: secrets.token_urlsafe(_TOKEN_BYTES)}
 
 
 class Platform(Protocol):

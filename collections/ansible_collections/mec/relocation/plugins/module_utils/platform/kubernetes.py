@@ -22,13 +22,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..ground.app import App
+from ..ground.app import ACTIVATION_VARIABLE, App
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from .cluster import Cluster, Object
 from .engine import DockerEngine
 from .freezer import Freezer
-from .instance import Instance
+from .instance import Instance, new_activation_token
 from .mount_gate import Gate
 
 # Names that the chart gives (charts/app).
@@ -88,7 +88,12 @@ class KubernetesPlatform:
         if first and app.volume:
             self._engine.fill(app.name, self.config.pv_root / app.name, base_image_id, app.volume)
         marks = {_IMAGE: image_id, _BASE: base_image_id}
-        container = {"name": CONTAINER, "image": self._engine.image_name(image_id)}
+        environment = [{"name": n, "value": v} for n, v in new_activation_token().items()]
+        container = {
+            "name": CONTAINER,
+            "image": self._engine.image_name(image_id),
+            "env": environment,
+        }
         deployment = self.cluster.patch(
             "Deployment",
             self.name_of(app.name),
@@ -265,6 +270,7 @@ class KubernetesPlatform:
             image_id=marks[_IMAGE],
             base_image_id=marks[_BASE],
             running=pod is not None and _runs(pod),
+            activation_token=_activation_token(deployment),
         )
 
     def _scale(self, app: str, replicas: int, **marks: str | None) -> None:
@@ -307,6 +313,13 @@ def _processes(uid: str) -> list[int]:
 
 def _annotations(found: Object) -> dict[str, str]:
     return found["metadata"].get("annotations") or {}
+
+
+def _activation_token(deployment: Object) -> str:
+    """The token in the template of a Deployment's pods, which is made anew with each instance."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    environment = next(c.get("env") or () for c in containers if c["name"] == CONTAINER)
+    return next((e["value"] for e in environment if e["name"] == ACTIVATION_VARIABLE), "")
 
 
 def _the_one(pods: Mapping[str, Object]) -> Object | None:

@@ -73,6 +73,8 @@ def test_values_that_are_none_count_as_left_out() -> None:
         ({"activate": {"exec": "reload"}}, "exactly one of"),
         ({"env": {"A B": "c"}}, "no environment can hold"),
         ({"env": {"A": ["c"]}}, "not text"),
+        ({"env": {"MEC_ACTIVATION_TOKEN": "x"}}, "gets from its ME host"),
+        ({"secrets": {"MEC_ACTIVATION_TOKEN": "x"}}, "gets from its ME host"),
         ({"limits": {"cpus": 0}}, "positive number"),
         ({"limits": {"memory": "lots"}}, "like 512M"),
         ({"limits": {"disk": 1}}, "unknown key"),

@@ -85,6 +85,32 @@ def test_a_container_is_known_without_its_runtime() -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "token"),
+    [
+        (None, ""),
+        ([{"name": "USER", "value": "viewer"}], ""),
+        ([{"name": "MEC_ACTIVATION_TOKEN", "value": "x"}, {"name": "A", "value": "b"}], "x"),
+    ],
+)
+def test_an_instance_is_activated_with_the_token_of_its_template(
+    environment: list[dict[str, str]] | None, token: str
+) -> None:
+    container = {"name": "app"} if environment is None else {"name": "app", "env": environment}
+    containers = [{"name": "sidecar", "env": [{"name": "MEC_ACTIVATION_TOKEN"}]}, container]
+    deployment = {
+        "metadata": {
+            "name": "videoapp-worker1",
+            "annotations": {
+                "relocation.mec/image-id": "sha256:1",
+                "relocation.mec/base-image-id": "sha256:1",
+            },
+        },
+        "spec": {"template": {"spec": {"containers": containers}}},
+    }
+    assert platform._activation_token(deployment) == token
+
+
+@pytest.mark.parametrize(
     ("pods", "words"),
     [
         ([], "there is none"),

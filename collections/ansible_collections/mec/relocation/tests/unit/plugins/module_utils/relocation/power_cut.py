@@ -16,6 +16,7 @@ nothing is left behind, however it ends.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import http.server
 import io
@@ -202,13 +203,17 @@ class Answered(Generic[Answer]):
 
 
 class Serving(http.server.BaseHTTPRequestHandler):
-    """An instance that serves."""
+    """An instance that serves once it is activated."""
+
+    active = False
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.send_response(200 if Serving.active else 503)
         self.end_headers()
 
-    do_POST = do_GET  # noqa: N815
+    def do_POST(self) -> None:
+        Serving.active = True
+        self.do_GET()
 
     def log_message(self, *_arguments: object) -> None:
         """Nothing."""
@@ -257,13 +262,15 @@ def relocate(
         {
             "name": APP,
             "image": "notes:1",
-            "port": serving.server_address[1],
+            "port": 80,
+            "host_port": serving.server_address[1],
             "volume": "/data",
             "start": "standby",
             "activate": {"http": "/-/activate"},
         }
     )
-    host = TargetHost(host_config(place, "worker2", "worker1"), engine)  # type: ignore[arg-type]
+    config = dataclasses.replace(host_config(place, "worker2", "worker1"), address="127.0.0.1")
+    host = TargetHost(config, engine)  # type: ignore[arg-type]
     host.engine = engine
     target = Wire(host)
     record = Record(0.0, [], id=HANDOFF)
