@@ -47,6 +47,8 @@ def changed_since(root: Path, since_ns: int) -> Dirty:
         )
     )
 
+_OWNER = "floor"
+
 
 def send(target: Channel, app: str, root: Path, dirty: Dirty, signatures: Signatures) -> Signatures:
     """Send what is dirty, without the blocks that the target has; it is there on return."""
@@ -64,6 +66,7 @@ def main() -> None:
     with Channel(me_host.config, target) as channel:
         gateways: list[Host] = [channel, LocalHost(me_host)]
         together(gateways, CheckGateway(app, [target]))
+        channel.begin(Lock(f"{app}-sent", _OWNER)).result()
         dirty = changed_since(root, since_ns)
         signatures = send(channel, app, root, dirty, NONE)
         began_s = time.monotonic()
@@ -71,7 +74,7 @@ def main() -> None:
         frozen_s = time.monotonic()
         send(channel, app, root, dirty, signatures)
         sent_s = time.monotonic()
-        together(gateways, Forward(app, target))
+        together(gateways, Forward(app, target, _OWNER))
         ended_s = time.monotonic()
         # Requests that the freeze met are answered now, late.
         freezer.thaw()

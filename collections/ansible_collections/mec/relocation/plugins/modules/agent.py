@@ -73,11 +73,9 @@ if TYPE_CHECKING:
     )
     from ansible_collections.mec.relocation.plugins.module_utils.programs import (  # noqa: F401
         client,
+        rsync_server,
         server,
         task,
-    )
-    from ansible_collections.mec.relocation.plugins.module_utils.volume import (  # noqa: F401
-        rsync_server,
     )
 
 

@@ -109,6 +109,14 @@ options:
         to that.
     type: bool
     default: false
+  dead:
+    description:
+      - ME hosts of which a person says that they are gone for good, so that nobody need ask them.
+      - One that answers all the same is not gone, and the module fails.
+      - One that returns later is fenced, and its volume kept aside.
+    type: list
+    elements: str
+    default: []
   purge:
     description: With O(state=absent), remove the volume, too.
     type: bool
@@ -179,18 +187,20 @@ def main() -> None:
                 "default": "serving",
             },
             "resume": {"type": "bool", "default": False},
+            "dead": {"type": "list", "elements": "str", "default": []},
             "purge": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     params = module.params
     try:
-        changes = deploy(
+        changes, warnings = deploy(
             HostConfig.load(),
             params["app"],
             params["state"],
             image_id=params["image_id"],
             resume=params["resume"],
+            dead=params["dead"],
             purge=params["purge"],
             check=module.check_mode,
         )
@@ -199,6 +209,7 @@ def main() -> None:
     module.exit_json(
         changed=bool(changes),
         changes=changes,
+        warnings=warnings,
         diff={"prepared": "".join(f"{params['app']['name']}: {change}\n" for change in changes)},
     )
 

@@ -50,12 +50,16 @@ def _app(
 ) -> dict[str, Any]:
     """What is known of an app; ``healthy`` is being asked."""
     declared = kept.declaration()
-    note = kept.instance()
+    note = kept.note()
     instance = me_host.platform.find(kept.name)
     return {
         "declaration": declared.public(),
-        "state": note.get("state", "absent"),
-        "handoff": note.get("handoff"),
+        "state": str(note.state),
+        "handoff": note.handoff or None,
+        "epoch": note.known,
+        "copy": note.copy,
+        "peer": note.peer or None,
+        "current": kept.current,
         "lease": Lease(kept.folder, kept.name).current(),
         "instance": None
         if instance is None

@@ -39,8 +39,7 @@ from ..wire import steps
 from ..wire.steps import handles, handles_stream
 from . import state
 from .gateway import Gateway
-from . import owner
-from .owner import State
+from .owner import MAY_WRITE, State
 from .ownership import Ownership
 
 _STANDBY_S = 60.0
@@ -367,7 +366,7 @@ class MeHost:
         Raises:
             RelocationError: by its note it may serve here.
         """
-        if (state := self._state(app).note().state) in owner.MAY_WRITE:
+        if (state := self._state(app).note().state) in MAY_WRITE:
             raise RelocationError(f"App {app!r} is {state} on {self.config.name}.")
         try:
             self.platform.remove(app)
@@ -384,10 +383,10 @@ class MeHost:
             self.gateway.check(app, host)
 
     @handles(steps.Hold)
-    def hold(self, app: str, max_s: float, host: str) -> int:
+    def hold(self, app: str, max_s: float, host: str, owner: str, end_s: float) -> int:
         """Let new requests of the app wait; those that the instance on ``host`` answers still."""
         priority.go_first()
-        return self.gateway.hold(app, max_s, host)
+        return self.gateway.hold(app, max_s, host, owner, end_s)
 
     @handles(steps.InFlight)
     def in_flight(self, app: str, host: str) -> int:
@@ -395,15 +394,15 @@ class MeHost:
         return self.gateway.in_flight(app, host)
 
     @handles(steps.Forward)
-    def forward(self, app: str, host: str) -> None:
+    def forward(self, app: str, host: str, owner: str) -> None:
         """Send the app's requests to ``host``, those that wait first."""
-        self.gateway.forward(app, host)
+        self.gateway.forward(app, host, owner)
         priority.give_way()
 
     @handles(steps.Release)
-    def release(self, app: str) -> None:
+    def release(self, app: str, owner: str) -> None:
         """Let the waiting requests go on."""
-        self.gateway.release(app)
+        self.gateway.release(app, owner)
         priority.give_way()
 
     @handles(steps.Persist)

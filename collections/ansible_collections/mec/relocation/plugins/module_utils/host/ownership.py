@@ -14,7 +14,7 @@ from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from ..wire import steps
 from ..wire.steps import handles
-from . import owner
+from . import owner as protocol
 from .lease import Lease
 from .lock import AGENT, Lock
 from .owner import Answer, Decision, Do, Event, Note, State
@@ -81,7 +81,7 @@ class Ownership:
                 raise
             self._locks[app] = lock, owner
             if kept.note().state is State.TAKING:
-                self._decide(app, owner.Left())
+                self._decide(app, protocol.Left())
         return self.part(app)
 
     @handles(steps.Unlock)
@@ -111,7 +111,7 @@ class Ownership:
     # -- what is where ----------------------------------------------------------------------
 
     @handles(steps.Parts)
-    def parts(self, apps: Sequence[str]) -> Mapping[str, steps.Part]:
+    def parts(self, apps: Sequence[str] = ()) -> Mapping[str, steps.Part]:
         """Return the part of this host for some apps, or for each that it knows."""
         names = apps or [kept.name for kept in AppState.all(self._config.state_dir)]
         return {name: self.part(name) for name in names}
@@ -143,7 +143,7 @@ class Ownership:
         """
         self.works_on(app)
         instance = instance or self._state(app).note().instance
-        self._require(app, self._decide(app, owner.Readied(handoff, instance)))
+        self._require(app, self._decide(app, protocol.Readied(handoff, instance)))
 
     def discard(self, app: str) -> None:
         """Note that what was brought here is not needed any more, and end it.
@@ -152,7 +152,7 @@ class Ownership:
             RelocationError: the app may serve here.
         """
         self.works_on(app)
-        self._require(app, self._decide(app, owner.Discarded()))
+        self._require(app, self._decide(app, protocol.Discarded()))
 
     def _require(self, app: str, decision: Decision) -> None:
         if decision.answer is not Answer.ACCEPTED:
@@ -166,13 +166,13 @@ class Ownership:
     def offer(self, app: str, attempt: int, handoff: str, source: str) -> steps.Told:
         """Be ready to be asked to serve, in an attempt of its own."""
         self.works_on(app)
-        return told(self._decide(app, owner.Offered(attempt, handoff, source)))
+        return told(self._decide(app, protocol.Offered(attempt, handoff, source)))
 
     @handles(steps.Withdraw)
     def withdraw(self, app: str, attempt: int) -> None:
         """Be no longer ready to be asked; what was prepared stays."""
         self.works_on(app)
-        self._decide(app, owner.Withdrawn(attempt))
+        self._decide(app, protocol.Withdrawn(attempt))
 
     @handles(steps.Activate)
     def activate(self, app: str, attempt: int, timeout_s: float) -> steps.Activated:
@@ -192,13 +192,13 @@ class Ownership:
             nonlocal place
             place = self._instances.serve(app, timeout_s)
 
-        decision = owner.decide(before, owner.Asked(attempt))
+        decision = protocol.decide(before, protocol.Asked(attempt))
         hands = {**self.hands(app), Do.SERVE: serve}
         try:
             end_passes(kept.folder)
             carry_out(decision, hands)
         except Exception as error:  # whatever it is: nobody was told that this host serves
-            refused = carry_out(owner.decide(kept.note(), owner.Failed(before)), hands)
+            refused = carry_out(protocol.decide(kept.note(), protocol.Failed(before)), hands)
             return {**told(refused), "why": str(error), **place}
         return {**told(decision), **place}
 
@@ -213,7 +213,7 @@ class Ownership:
         """
         folder = self._state(app).folder
         with Lock(folder, app).taken_over(handoff, AGENT):
-            return told(self._decide(app, owner.Inquired(attempt)))
+            return told(self._decide(app, protocol.Inquired(attempt)))
 
     # -- a person's decision ----------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class Ownership:
         if note.state in (State.SERVING, State.RELOCATING):
             # It may have what the copy that is kept lacks.
             hands[Do.END] = lambda _note: self._put_aside(app, note.taken)
-        return told(carry_out(owner.decide(note, owner.Fenced(epoch, owner_host)), hands))
+        return told(carry_out(protocol.decide(note, protocol.Fenced(epoch, owner_host)), hands))
 
     def _put_aside(self, app: str, epoch: int) -> None:
         self._instances.end(app)
@@ -235,7 +235,7 @@ class Ownership:
     # -- inside -----------------------------------------------------------------------------
 
     def _decide(self, app: str, event: Event) -> Decision:
-        return carry_out(owner.decide(self._state(app).note(), event), self.hands(app))
+        return carry_out(protocol.decide(self._state(app).note(), event), self.hands(app))
 
     def hands(self, app: str) -> Hands:
         """Return how this host does what decisions about an app say."""

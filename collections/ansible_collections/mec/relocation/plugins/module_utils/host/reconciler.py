@@ -283,11 +283,9 @@ def main() -> None:
     loaded = library.stamp()
     me_host = MeHost(config)
     reconciler = Reconciler(config, me_host)
-    for work, argument in (
-        *((reconciler.gateways.run, (peer,)) for peer in config.peers),
-        (watch, (MeHost(config), reconciler)),
-    ):
-        threading.Thread(target=work, args=argument, daemon=True).start()
+    for peer in config.peers:
+        threading.Thread(target=reconciler.gateways.run, args=(peer,), daemon=True).start()
+    threading.Thread(target=watch, args=(MeHost(config), reconciler), daemon=True).start()
     while library.stamp() == loaded:
         reconciler.reconcile_all()
         reconciler.wait()

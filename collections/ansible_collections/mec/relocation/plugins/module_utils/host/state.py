@@ -102,17 +102,16 @@ class AppState:
     def _note_without_epoch(self) -> Note:
         """The note of a library that knew no epochs: its owner is the first one."""
         found = self._read("instance.json") or {}
-        told = {"handoff": str(found.get("handoff", "")), "instance": str(found.get("name", ""))}
+        note = Note(handoff=str(found.get("handoff", "")), instance=str(found.get("name", "")))
+        owned = note._replace(taken=1, known=1, floor=1, copy=1)
         match found.get("state"):
             case "serving":
-                return Note(State.SERVING, taken=1, known=1, floor=1, copy=1, **told)
+                return owned._replace(state=State.SERVING)
             case "relocating":
                 peer = str(found.get("target", ""))
-                return Note(
-                    State.RELOCATING, taken=1, known=1, attempt=2, floor=1, copy=1, peer=peer, **told
-                )
+                return owned._replace(state=State.RELOCATING, attempt=2, peer=peer)
             case "prepared":
-                return Note(State.PREPARED, **told)
+                return note._replace(state=State.PREPARED)
         return Note()
 
     @property
