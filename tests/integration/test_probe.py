@@ -74,7 +74,7 @@ def test_a_change_of_cell_costs_no_request(testbed: Any, probe: Any) -> None:
 def test_an_outage_is_seen(testbed: Any, probe: Any) -> None:
     gateway = {"cell1": "worker1", "cell2": "worker2"}[testbed.cell("ue1")]
     probe("started")
-    testbed.on(gateway, "systemctl stop haproxy; sleep 0.7; systemctl start haproxy")
+    testbed.on(gateway, "systemctl stop haproxy.socket haproxy; sleep 0.7; systemctl start haproxy")
     time.sleep(1)
     summary = probe("stopped")["summary"]
     assert summary["failed"] > 10

@@ -129,6 +129,17 @@ def test_what_serves_goes_before_relocations(me_host: Host) -> None:
     assert set(gateway.split()) == {"mec.slice", "1000"}
 
 
+def test_nobody_is_refused_while_the_gateway_restarts(me_host: Host) -> None:
+    assert me_host.service("haproxy.socket").is_enabled
+    assert me_host.file("/run/haproxy-master.sock").mode == 0o600
+    me_host.check_output("systemctl stop haproxy.service")
+    # Whoever comes starts it.
+    listen = me_host.check_output("systemctl show --value --property Listen haproxy.socket")
+    curl = "curl --insecure --silent --output /dev/null --write-out '%%{http_code}' https://%s/"
+    assert me_host.check_output(curl, listen.split()[0]) == "503"
+    assert me_host.service("haproxy.service").is_running
+
+
 def test_apps_run_in_the_group_that_goes_first() -> None:
     groups = []
     for host in map(connect, ("worker1", "worker2")):
