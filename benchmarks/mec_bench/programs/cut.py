@@ -33,6 +33,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import (
     Apply,
     CheckGateway,
     Forward,
+    Lock,
     Persist,
 )
 

@@ -193,22 +193,19 @@ class _Case:
 def _relocation(
     app: str, target: str, case: _Case, situation: Situation, handoff: str
 ) -> Relocation:
-    serving, prepared = [], {}
+    epochs, prepared = {}, {}
     for name, answer in situation.me_hosts.items():
         found = answer.get("apps", {}).get(app)
         if found is None:
             continue
         if found["state"] == "serving":
-            serving.append(name)
+            epochs[name] = found["epoch"]
         elif found["state"] == "prepared":
             prepared[name] = found["handoff"]
-        elif found["state"] == "relocating" and found["lease"]:
-            raise _being_relocated(app, name, found["lease"])
-        elif found["state"] == "relocating":
-            raise RelocationError(
-                f"A relocation left app {app!r} unsettled on {name}.",
-                f"Settle it: ansible-playbook playbooks/settle.yml -e app={app} -e keep=<ME host>.",
-            )
+        elif found["state"] in ("relocating", "taking"):
+            raise _unfinished(app, name, found)
+    # One that has begun again may not have heard yet that another has taken the app.
+    serving = [name for name, epoch in epochs.items() if epoch == max(epochs.values())]
     here = prepared.get(target)
     own = here or handoff
     _refuse_unreachable(app, target, serving, situation)
@@ -284,12 +281,14 @@ def _refuse_unreachable(
     if len(serving) > 1:
         raise RelocationError(
             f"App {app!r} serves on several ME hosts: {', '.join(serving)}.",
-            f"Settle it: ansible-playbook playbooks/settle.yml -e app={app} -e keep=<ME host>.",
+            f"Say which is kept: ansible-playbook playbooks/settle.yml -e app={app} "
+            f"-e keep={serving[0]}",
         )
     if not serving and down:
         raise RelocationError(
             f"App {app!r} serves on no ME host that answers; {', '.join(down)} did not.",
-            "Bring the host up.",
+            f"Bring the host up. If it is gone for good: ansible-playbook playbooks/settle.yml "
+            f"-e app={app} -e keep={target} -e dead={down[0]}",
         )
     if not serving:
         raise RelocationError(
@@ -309,12 +308,26 @@ def _refuse_second_handoff(app: str, own: str, situation: Situation) -> None:
     for name, answer in situation.me_hosts.items():
         lease = answer.get("apps", {}).get(app, {}).get("lease")
         if lease and lease["owner"] != own:
-            raise _being_relocated(app, name, lease)
+            raise _being_relocated(app, name, lease["owner"])
 
 
-def _being_relocated(app: str, me_host: str, lease: Mapping[str, Any]) -> RelocationError:
+def _unfinished(app: str, me_host: str, found: Mapping[str, Any]) -> RelocationError:
+    """Why an app in the middle of a relocation is not relocated again."""
+    owner = found["busy"] or (found["lease"] or {}).get("owner")
+    if owner:
+        return _being_relocated(app, me_host, owner)
+    peer = found["peer"]
     return RelocationError(
-        f"App {app!r} is being relocated by handoff {lease['owner']} (on {me_host}).",
+        f"The relocation of app {app!r} between {me_host} and {peer} was interrupted. It ends by "
+        f"itself as soon as {me_host} and {peer} reach each other.",
+        f"Hand off again then. If {peer} is gone for good: ansible-playbook playbooks/settle.yml "
+        f"-e app={app} -e keep={me_host} -e dead={peer}",
+    )
+
+
+def _being_relocated(app: str, me_host: str, owner: str) -> RelocationError:
+    return RelocationError(
+        f"App {app!r} is being relocated by handoff {owner} (on {me_host}).",
         "Wait until it has ended; an interrupted one frees the app after 15 s.",
     )
 

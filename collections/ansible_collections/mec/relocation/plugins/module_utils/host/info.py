@@ -14,6 +14,7 @@ from ..ground.app import App
 from ..ground.config import HostConfig
 from ..ground.library import VERSION
 from .lease import Lease
+from .lock import Lock
 from .me_host import MeHost
 from .state import AppState, last_records
 
@@ -60,6 +61,7 @@ def _app(
         "copy": note.copy,
         "peer": note.peer or None,
         "current": kept.current,
+        "busy": holder.owner if (holder := Lock(kept.folder, kept.name).holder()) else None,
         "lease": Lease(kept.folder, kept.name).current(),
         "instance": None
         if instance is None
