@@ -314,9 +314,7 @@ class Deployment:
         parts = self.peers.parts()
         for peer in self.dead:
             if peer in parts:
-                raise RelocationError(
-                    f"{peer} answers: it is not gone.", "Leave it out of `dead`."
-                )
+                raise RelocationError(f"{peer} answers: it is not gone.", "Leave it out of `dead`.")
         for peer, error in self.peers.silent.items():
             if peer not in self.dead:
                 raise RelocationError(

@@ -477,6 +477,7 @@ class MeHost:
             self.config.address,
             f"{instance.name} on {self.config.name}",
             instance.activation_token,
+            functools.partial(self.platform.post_mortem, app.name),
         )
 
 

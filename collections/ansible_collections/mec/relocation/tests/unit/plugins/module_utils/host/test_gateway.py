@@ -25,7 +25,9 @@ from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.host.hap
     running,
     wait_until,
 )
-from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.image.https import certificate
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.image.https import (
+    certificate,
+)
 
 Make = Callable[..., HAProxy]
 A_WHILE_S = 0.15
