@@ -179,7 +179,7 @@ class Deployment:
         if not self.check:
             self._renew(app, image_id, changes)
             self._own(app.name, parts)
-        return changes + ["owner"]
+        return [*changes, "owner"]
 
     def settle(self, name: str) -> list[str]:
         """Let this host's copy be the one that is kept, and its instance serve.
@@ -319,7 +319,7 @@ class Deployment:
             if peer not in self.dead:
                 raise RelocationError(
                     f"Whether app {name!r} serves on {peer} cannot be known: {error}",
-                    f"Bring {peer} up; or, if it is gone for good: {_settle(name, self.here, peer)}",
+                    f"Bring {peer} up. If it is gone for good: {_settle(name, self.here, peer)}",
                 )
         return parts
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import IO, Any
 
 from ..ground import priority
@@ -446,9 +446,10 @@ class MeHost:
 
     def wait_until_durable(self, app: str) -> None:
         """What came for the app outlives a crash of this host when this returns."""
+        writing = self._writing.pop(app, [])
         try:
-            for writing in self._writing.pop(app, []):
-                writing.result()
+            for written in (wait(writing).done if writing else ()):
+                written.result()
         except OSError as error:
             raise RelocationError(
                 f"What came for {app!r} cannot be kept on {self.config.name}: {error}."

@@ -70,6 +70,6 @@ class Failed(Generic[Answered]):
     def __init__(self, error: RelocationError) -> None:
         self._error = error
 
-    def result(self, timeout_s: float = 120.0) -> Answered:
+    def result(self, timeout_s: float = 120.0) -> Answered:  # noqa: ARG002
         """Raise what was in the way."""
         raise self._error
