@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import statistics
@@ -28,6 +29,8 @@ from .field import Field
 from .run import Result, Run
 from .schedule import KINDS, Schedule, draw, seed_of
 
+# What the ME hosts have besides what they always have.
+HAS = {"prepared": ("disks", "clock"), "kept": ("disks", "clock"), "plain": ()}
 # How long a handoff takes, as long as none was seen.
 _USUAL_S = 9.0
 
@@ -56,12 +59,26 @@ def _runs(options: argparse.Namespace, commit: str, folder: Path) -> None:
     ue = find_ue(options.ue)
     with connections(ue.state_dir / "ssh" / "id_ed25519") as sockets:
         field = Field(find_site(ue, folder, sockets), options.platform)
-        with field.held():
+        with _prepared(field, options), field.held():
             chaos = Chaos(field, folder)
             seeds = _seeds(options.seed, commit, chaos.next_number)
             for done, seed in enumerate(islice(seeds, options.count)):
-                schedule = draw(seed, options.platform, (), options.kinds)
+                schedule = draw(seed, options.platform, HAS[options.hosts], options.kinds)
                 chaos.once(schedule, f"{done + 1}/{options.count}", options.count - done)
+
+
+@contextlib.contextmanager
+def _prepared(field: Field, options: argparse.Namespace) -> Iterator[None]:
+    """Have ME hosts that all faults can strike while the block runs."""
+    if options.hosts == "plain":
+        yield
+        return
+    try:
+        field.prepare()
+        yield
+    finally:
+        if options.hosts == "prepared":
+            field.restore()
 
 
 def _seeds(given: int | None, commit: str, number: int) -> Iterator[int]:
@@ -107,7 +124,9 @@ class Chaos:
             serving = self._field.serving()
             if serving is not None:
                 return serving
-            attempt()
+            # Where one way does not lead back, the next does.
+            with contextlib.suppress(CommandError):
+                attempt()
         serving = self._field.serving()
         if serving is None:
             raise CommandError("The app cannot be brought back: run `make down` and `make up`.")
@@ -172,6 +191,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--kinds", nargs="+", choices=KINDS, default=(), help="of faults; default: all"
     )
     parser.add_argument("--run", help="the results folder's name; default: of platform and commit")
+    parser.add_argument(
+        "--hosts",
+        choices=HAS,
+        default="prepared",
+        help="with disks and clocks of their own for these runs (default), from now on, or without",
+    )
     parser.add_argument("--ue", default="ue1")
     return parser.parse_args(arguments)
 

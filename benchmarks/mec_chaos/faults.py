@@ -28,12 +28,13 @@ class Ground:
 
     Attributes:
         interface: on the backbone.
-        volumes, state: the folders of the volumes and of the library's state.
+        volumes, state, engine: the folders of the volumes, the library's state and the engine.
     """
 
     interface: str
     volumes: str
     state: str
+    engine: str
 
 
 def command(fault: Fault, ground: Ground) -> str:
@@ -69,7 +70,11 @@ def command(fault: Fault, ground: Ground) -> str:
         "gateway-restarted": "systemctl restart haproxy.service",
         "volume-full": _full(ground.volumes, wait),
         "state-full": _full(ground.state, wait),
-        "clock": f"printf '%+d' {int(fault.amount)} >{_CLOCK}; {wait}; printf '+0' >{_CLOCK}",
+        "engine-full": _full(ground.engine, wait),
+        "clock": (
+            f"mkdir -p {_CLOCK.rpartition('/')[0]};"
+            f" printf '%+d' {int(fault.amount)} >{_CLOCK}; {wait}; printf '+0' >{_CLOCK}"
+        ),
     }
     return commands[fault.kind]
 
@@ -87,7 +92,7 @@ def healing(ground: Ground) -> str:
             f"tc qdisc del dev {interface} root 2>/dev/null",
             f"{_LIBRARY} | xargs -r kill -CONT",
             f"pkill -CONT -u {APP_UID}",
-            f"rm -f {ground.volumes}/.full {ground.state}/.full",
+            f"rm -f {ground.volumes}/.full {ground.state}/.full {ground.engine}/.full",
             f"[ ! -e {_CLOCK} ] || printf '+0' >{_CLOCK}",
             f"systemctl reset-failed {_UNITS} 2>/dev/null",
             "true",
@@ -125,5 +130,9 @@ def _cut(rules: list[str], wait: str) -> str:
 
 
 def _full(folder: str, wait: str) -> str:
-    free = f"$(df --output=avail --block-size=1 {folder} | tail -n 1)"
-    return f"fallocate -l {free} {folder}/.full; {wait}; rm -f {folder}/.full"
+    """All that is free, to the last block."""
+    free = f"$(($(df --output=avail --block-size=1 {folder} | tail -n 1) - 1048576))"
+    return (
+        f"fallocate -l {free} {folder}/.full; head -c 2M /dev/zero >>{folder}/.full 2>/dev/null;"
+        f" {wait}; rm -f {folder}/.full"
+    )

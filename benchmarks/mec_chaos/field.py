@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,23 @@ DECLARATION = PROJECT / "benchmarks" / "mec_chaos" / "journal" / "journal.yml"
 BEATS_PORT = 9799
 _VOLUMES = "/srv/mec/pv"
 _STATE = "/var/lib/mec-relocation"
+_ENGINE = "/var/lib/docker"
 _READABLE = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"}
+# What an interrupted handoff left is leased for some seconds.
+_RETRIES = 5
+_RETRY_S = 4.0
 # Whatever a relocation of the app has left on an ME host, made harmless without the library.
-_FORCE = f"""
-for id in $(docker ps --all --quiet --no-trunc --filter label=relocation.mec.app={APP}); do
+_THAW = """
+for id in $(docker ps --all --quiet --no-trunc --filter {filter}); do
     find /sys/fs/cgroup -path "*$id*" -name freezer.state -exec sh -c 'echo THAWED >{{}}' \\;
-    docker rm --force $id
+    {remove}
 done
+"""
+_CONTAINERS = {
+    "docker": {"filter": f"label=relocation.mec.app={APP}", "remove": "docker rm --force $id"},
+    "kubernetes": {"filter": f"name=k8s_app_{APP}-", "remove": ":"},
+}
+_FORGET = f"""
 rm -rf {_STATE}/apps/{APP} {_VOLUMES}/{APP}
 sed -i '/^{APP} /d' {_STATE}/gateway/locations.map
 systemctl restart docker.service mec-relocation.service haproxy.service
@@ -68,10 +79,24 @@ class Field:
         self.writers = Writers(self.ue, self.address)
         self.grounds = {
             worker.name: Ground(
-                _interface(self.containers[worker.name], worker.address), _VOLUMES, _STATE
+                _interface(self.containers[worker.name], worker.address), _VOLUMES, _STATE, _ENGINE
             )
             for worker in site.workers
         }
+
+    def prepare(self) -> None:
+        """Let every fault strike: have disks and clocks of their own on the ME hosts."""
+        run(["ansible-playbook", "playbooks/chaos.yml"], cwd=PROJECT)
+
+    def restore(self) -> None:
+        """Have the ME hosts as they were before."""
+        run(["ansible-playbook", "playbooks/chaos.yml", "-e", "chaos_state=absent"], cwd=PROJECT)
+
+    def sync(self) -> None:
+        """Have all on the disks that was written before; what a run loses is its own."""
+        for container in self.containers.values():
+            if container.has_disks():
+                container.run(f"sync --file-system {_VOLUMES} {_STATE} {_ENGINE}")
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -87,10 +112,10 @@ class Field:
             for hand in self.hands.values():
                 hand.let_go()
 
-    def heal(self) -> None:
-        """Undo what faults have left."""
-        for name, container in self.containers.items():
-            container.run(healing(self.grounds[name]))
+    def heal(self, *hosts: str) -> None:
+        """Undo what faults have left, on some ME hosts or on all."""
+        for name in hosts or self.containers:
+            self.containers[name].run(healing(self.grounds[name]))
 
     def other(self, host: str) -> str:
         """The ME host that is not this one."""
@@ -133,16 +158,26 @@ class Field:
         self.heal()
         arguments = {"app": {"name": APP}, "state": "absent", "purge": True}
         module = ("-m", "mec.relocation.app_instance", "-a", json.dumps(arguments))
-        try:
-            run(["ansible", ",".join(self.cells), *module], cwd=PROJECT)
-            self.deploy()
-        except CommandError:
-            self.force()
+        for left in reversed(range(_RETRIES)):
+            try:
+                run(["ansible", ",".join(self.cells), *module], cwd=PROJECT)
+                break
+            except CommandError:
+                if not left:
+                    raise
+                time.sleep(_RETRY_S)
+        self.deploy()
 
     def force(self) -> None:
         """The same, where the library cannot do it any more."""
         for container in self.containers.values():
-            container.run(_FORCE)
+            container.run(_THAW.format(**_CONTAINERS[self.platform]))
+        if self.platform == "kubernetes":
+            access = f"--kubeconfig={self.site.ue.state_dir}/kubernetes/admin.conf"
+            with contextlib.suppress(CommandError):
+                run(["helm", access, "--namespace=mec", "uninstall", APP])
+        for container in self.containers.values():
+            container.run(_FORGET)
         self.deploy()
 
     def attach(self, host: str) -> None:

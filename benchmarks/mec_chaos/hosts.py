@@ -13,7 +13,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +24,9 @@ from mec_bench.site import CommandError, run
 PROGRAMS = Path(__file__).parent / "programs"
 _ENGINE = str(PROJECT / "testbed" / "engine")
 _BOOT_S = 90.0
+_FREEZE_S = 10.0
+# So often the kernel may come between.
+_COPIES = 20
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -74,22 +77,36 @@ class Container:
             start_new_session=True,
         )
 
-    def power_off(self, at_the_instant: Callable[[], None] = lambda: None) -> None:
-        """Take the power away: nothing is executed any more from one instant on.
+    def power_off(self) -> None:
+        """Take the power away: from one instant on nothing is executed, or written to a disk.
 
-        `at_the_instant` is called when nothing runs any more, and nothing has ended.
+        Where folders of the host lie on file systems of their own (role chaos), it finds them later
+        as they were on their disks at that instant. What is on no such disk stays.
         """
         pid = int(engine("inspect", "--format", "{{.State.Pid}}", self._container))
-        groups = _freezer_of(pid)
-        _write(groups, "FROZEN")
+        group, images = _freezer_of(pid), self._images()
+        _freeze(group)
         try:
-            at_the_instant()
+            cut = _copied(images)
             subprocess.run(["kill", "-KILL", str(pid)], check=True)
         finally:
             # What is killed is not executed when it thaws. Apps may be frozen, too.
-            for each in [*groups.glob("**/freezer.state")]:
+            for each in [*group.glob("**/freezer.state")]:
                 _write(each.parent, "THAWED")
         engine("wait", self._container)
+        # What the kernel still writes, it writes to those that nobody will find.
+        for image, copy in zip(images, cut, strict=True):
+            copy.replace(image)
+
+    def has_disks(self) -> bool:
+        """Whether the host has file systems of its own."""
+        return bool(self._images())
+
+    def _images(self) -> list[Path]:
+        """The disks of the host, as files of this machine (roles/chaos/files/mec-chaos-disks)."""
+        mounts = json.loads(engine("inspect", "--format", "{{json .Mounts}}", self._container))
+        folders = [each["Source"] for each in mounts if each["Destination"] == "/var/lib/docker"]
+        return sorted(each for folder in folders for each in Path(folder).glob("mec-disks/*.img"))
 
     def power_on(self) -> float:
         """Give it back; returns when its sshd answered."""
@@ -127,9 +144,31 @@ def _freezer_of(pid: int) -> Path:
     raise CommandError("This machine has no freezer of cgroup v1, by which a host loses its power.")
 
 
+def _freeze(group: Path) -> None:
+    """Stop all of a group; what waits for a disk stops when it has it."""
+    _write(group, "FROZEN")
+    deadline_s = time.monotonic() + _FREEZE_S
+    while (group / "freezer.state").read_text().strip() != "FROZEN":
+        if time.monotonic() > deadline_s:
+            raise CommandError(f"{group} does not freeze")
+        time.sleep(0.001)
+
+
 def _write(group: Path, state: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         (group / "freezer.state").write_text(state)
+
+
+def _copied(images: Sequence[Path]) -> list[Path]:
+    """Copies of disks, all as they were at one instant: between two writes of the kernel's."""
+    copies = [image.with_suffix(".cut") for image in images]
+    for _ in range(_COPIES):
+        written = [image.stat().st_mtime_ns for image in images]
+        for image, copy in zip(images, copies, strict=True):
+            run(["cp", "--sparse=always", "--reflink=auto", str(image), str(copy)])
+        if written == [image.stat().st_mtime_ns for image in images]:
+            return copies
+    raise CommandError("The disks of a host that stands still are written to all the time.")
 
 
 class Hand:

@@ -117,6 +117,7 @@ class Run:
         self._folder.mkdir(parents=True)
         self._write("schedule.json", json.dumps(self._schedule.as_json(), indent=1) + "\n")
         field.attach(source)
+        field.sync()
         before = set(field.records())
         for hand in field.hands.values():
             hand.forget()
@@ -229,6 +230,8 @@ class Run:
         time.sleep(blow.fault.lasts_s)
         blow.ended_s = container.power_on()
         self._field.hands[host].reach_out()
+        # Whatever else has struck it and did not live to end it.
+        self._field.heal(host)
 
     def _strike_controller(self, fault: Fault, hosts: dict[str, str]) -> None:
         if fault.kind == "controller-killed":

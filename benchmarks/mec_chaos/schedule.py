@@ -72,6 +72,7 @@ KINDS: dict[str, Kind] = {
     "power": Kind(4, lasts_s=(0.0, 5.0)),
     "volume-full": Kind(2, lasts_s=(0.5, 15.0), needs="disks"),
     "state-full": Kind(2, lasts_s=(0.5, 15.0), needs="disks"),
+    "engine-full": Kind(1, lasts_s=(0.5, 15.0), needs="disks"),
     "clock": Kind(3, lasts_s=(1.0, 20.0), amounts=(-86400, -30, -10, 10, 30, 86400), needs="clock"),
     # The controller.
     "repeated": Kind(3, places=("controller",)),
