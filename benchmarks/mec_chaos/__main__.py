@@ -38,7 +38,8 @@ _USUAL_S = 9.0
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     commit = run(["git", "rev-parse", "HEAD"], cwd=PROJECT).strip()
-    name = f"chaos-{options.platform}-{commit[:8]}"
+    changed = run(["git", "status", "--porcelain"], cwd=PROJECT).strip()
+    name = f"chaos-{options.platform}-{commit[:8]}{'-changed' if changed else ''}"
     folder = PROJECT / "results" / (options.run or name)
     # Ended from outside, a run cleans up as it does when it is interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -107,8 +107,9 @@ class Field:
             self.heal()
             yield
         finally:
-            with contextlib.suppress(CommandError):
-                self.heal()
+            for name in self.cells:
+                with contextlib.suppress(CommandError):
+                    self.heal(name)
             for hand in self.hands.values():
                 hand.let_go()
 

@@ -103,6 +103,7 @@ class Run:
         self._starting = threading.Lock()
         self._plays: list[Play] = []
         self._over = threading.Event()
+        self._interrupted = threading.Event()
         self._blows = [Blow(fault) for fault in schedule.faults]
 
     def execute(self, source: str) -> Result:
@@ -178,8 +179,14 @@ class Run:
             # Those that faults have started.
             for play in list(self._plays):
                 self._wait_for(play)
-        finally:
+        except BaseException:
+            # A host that is without power gets it back before anything else.
+            self._interrupted.set()
             self._over.set()
+            for thread in threads:
+                thread.join(_PLAY_S)
+            raise
+        finally:
             for play in self._plays:
                 _kill(play)
         return took_s
@@ -202,9 +209,11 @@ class Run:
             hand = self._field.hands[hosts[moment.host]]
             if not hand.wait_for_change(moment.change, self._over.is_set):
                 blow.said = "The change did not come. "
-            time.sleep(moment.after_s)
+            wait_s = moment.after_s
         else:
-            time.sleep(max(0.0, began_s + moment.fraction * self._usual_s - time.monotonic()))
+            wait_s = max(0.0, began_s + moment.fraction * self._usual_s - time.monotonic())
+        if self._interrupted.wait(wait_s):
+            return
         blow.began_s = time.monotonic()
         try:
             if blow.fault.place == "controller":
