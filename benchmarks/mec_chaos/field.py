@@ -19,12 +19,11 @@ from typing import Any
 from mec_bench import PROJECT
 from mec_bench.site import CommandError, Site, run
 
-from .faults import Ground, healing
+from .faults import APP_UID, Ground, healing
 from .hosts import Container, Hand, Writers
 
 APP = "journal"
 DECLARATION = PROJECT / "benchmarks" / "mec_chaos" / "journal" / "journal.yml"
-BEATS_PORT = 9799
 _VOLUMES = "/srv/mec/pv"
 _STATE = "/var/lib/mec-relocation"
 _ENGINE = "/var/lib/docker"
@@ -72,7 +71,7 @@ class Field:
         self.containers = {name: Container(name) for name in self.cells}
         notes = f"{_STATE}/apps/{APP}"
         self.hands = {
-            name: Hand(container, notes, BEATS_PORT) for name, container in self.containers.items()
+            name: Hand(container, notes, APP_UID) for name, container in self.containers.items()
         }
         self.ue = Container(site.ue.name)
         self.address = f"{APP}.{site.ue.domain}"

@@ -179,11 +179,11 @@ class Hand:
         beats: which instance, and when.
     """
 
-    def __init__(self, host: Container, notes: str, beats_port: int) -> None:
+    def __init__(self, host: Container, notes: str, uid: int) -> None:
         self.host = host
         self.changes: list[tuple[float, str, str]] = []
         self.beats: list[tuple[str, float]] = []
-        self._arguments = (notes, str(beats_port))
+        self._arguments = (notes, str(uid))
         self._changed = threading.Condition()
         self._ended: dict[str, Struck] = {}
         self._process: subprocess.Popen[str] | None = None

@@ -5,7 +5,7 @@
 
 """What the harness has on an ME host: it watches notes and beats, and strikes.
 
-    hand.py NOTES BEATS_PORT
+    hand.py NOTES UID
 
 Each line of standard input is a JSON object with the shell command `sh` and an `id`: the command is
 begun at once. Each line of standard output is a JSON object, with times of CLOCK_MONOTONIC, which
@@ -16,7 +16,7 @@ all hosts of the testbed share:
     {"beats": [[instance, t], ...]}
     {"id": id, "began_s": t, "ended_s": t, "status": n, "said": text}
 
-It ends with its standard input.
+Beats are those of processes of the user UID (journal/journal.py). It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import contextlib
 import json
 import os
 import selectors
-import socket
+import struct
 import subprocess
 import sys
 import time
@@ -34,7 +34,8 @@ from typing import Any
 
 # How soon a change is seen.
 LOOK_S = 0.002
-TELL_S = 0.1
+# How soon beats are told, and new processes found.
+TELL_S = 0.03
 # Leases are extended all the time, and locks say nothing.
 IGNORED = ("lease", "app.json", ".")
 LOCK = ".lock"
@@ -105,29 +106,73 @@ class Strikes:
             say(id=order["id"], began_s=began_s, ended_s=ended_s, status=status, said=said)
 
 
+class Ring:
+    """The beats of one instance; they stay when it has ended."""
+
+    def __init__(self, path: Path) -> None:
+        self.instance = path.name.partition("-")[2]
+        self._file = os.open(path, os.O_RDONLY)
+        self._places = (os.fstat(self._file).st_size - 8) // 8
+        self._told = 0
+
+    def fresh(self) -> list[list[Any]]:
+        """The beats since the last look."""
+        count = struct.unpack("=Q", os.pread(self._file, 8, 0))[0]
+        numbers = range(max(self._told, count - self._places), count)
+        self._told = count
+        return [[self.instance, self._beat(number % self._places)] for number in numbers]
+
+    def _beat(self, place: int) -> float:
+        at_s: float = struct.unpack("=d", os.pread(self._file, 8, 8 + 8 * place))[0]
+        return at_s
+
+
+class Beats:
+    """Those of all instances that were ever seen here."""
+
+    def __init__(self, uid: int) -> None:
+        self._uid = uid
+        self._known: set[str] = set()
+        self._rings: dict[tuple[int, int], Ring] = {}
+
+    def tell(self) -> None:
+        """Tell what is new."""
+        now = {name for name in os.listdir("/proc") if name.isdecimal()}
+        # One that has no ring yet may have one later.
+        self._known = (self._known & now) | {
+            name for name in now - self._known if self._is_other(name)
+        }
+        for name in now - self._known:
+            self._look(Path("/proc", name, "root/dev/shm"))
+        fresh = [beat for ring in self._rings.values() for beat in ring.fresh()]
+        if fresh:
+            say(beats=fresh)
+
+    def _is_other(self, name: str) -> bool:
+        try:
+            return os.stat(f"/proc/{name}").st_uid != self._uid
+        except OSError:
+            return False
+
+    def _look(self, folder: Path) -> None:
+        with contextlib.suppress(OSError):
+            for path in folder.glob("beats-*"):
+                found = path.stat()
+                place = found.st_dev, found.st_ino
+                if found.st_size > 8 and place not in self._rings:
+                    self._rings[place] = Ring(path)
+
+
 def main() -> None:
     """Watch and strike until standard input ends."""
-    notes, strikes = Notes(Path(sys.argv[1])), Strikes()
-    beats: list[list[Any]] = []
+    notes, strikes, beats = Notes(Path(sys.argv[1])), Strikes(), Beats(int(sys.argv[2]))
     told_s = time.monotonic()
     rest = b""
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard,
-        selectors.DefaultSelector() as ready,
-    ):
-        heard.bind(("", int(sys.argv[2])))
-        heard.setblocking(False)
-        ready.register(heard, selectors.EVENT_READ)
+    with selectors.DefaultSelector() as ready:
         ready.register(0, selectors.EVENT_READ)
         say(ready=time.monotonic())
         while True:
-            for key, _ in ready.select(LOOK_S):
-                if key.fileobj is heard:
-                    with contextlib.suppress(BlockingIOError, ValueError):
-                        while True:
-                            instance, at_ns = heard.recv(200).decode().split()
-                            beats.append([instance, int(at_ns) / 1e9])
-                    continue
+            if ready.select(LOOK_S):
                 given = os.read(0, 65536)
                 if not given:
                     return
@@ -136,9 +181,9 @@ def main() -> None:
                     strikes.begin(json.loads(line))
             notes.tell()
             strikes.tell()
-            if beats and time.monotonic() - told_s > TELL_S:
-                say(beats=beats)
-                beats, told_s = [], time.monotonic()
+            if time.monotonic() - told_s > TELL_S:
+                beats.tell()
+                told_s = time.monotonic()
 
 
 if __name__ == "__main__":
