@@ -43,7 +43,7 @@ def command(fault: Fault, ground: Ground) -> str:
     What a fault has begun it ends by itself, whatever becomes of the harness.
     """
     wait = f"sleep {fault.lasts_s}"
-    one = f"{_LIBRARY} | {_nth(fault.amount)}"
+    one = f"{_LIBRARY} | {nth(fault.amount)}"
     interface = ground.interface
     commands = {
         "library-killed": f"{_LIBRARY} | xargs -r kill -KILL",
@@ -100,7 +100,7 @@ def healing(ground: Ground) -> str:
     )
 
 
-def _nth(fraction: float) -> str:
+def nth(fraction: float) -> str:
     """One line of many: the first with 0, the last with 1."""
     return (
         "awk '{ line[NR] = $0 } END { if (NR) print line[1 + int("
