@@ -31,6 +31,8 @@ from .schedule import KINDS, Schedule, draw, seed_of
 
 # What the ME hosts have besides what they always have.
 HAS = {"prepared": ("disks", "clock"), "kept": ("disks", "clock"), "plain": ()}
+# How long an app that is deployed may take until it serves.
+_PATIENCE_S = {"docker": 5.0, "kubernetes": 40.0}
 # How long a handoff takes, as long as none was seen.
 _USUAL_S = 9.0
 
@@ -122,15 +124,20 @@ class Chaos:
     def _ready(self) -> str:
         """The ME host that serves the app; brings it back where none does."""
         for attempt in (self._field.deploy, self._field.recover, self._field.force):
-            serving = self._field.serving()
-            if serving is not None:
+            if (serving := self._serving_soon()) is not None:
                 return serving
             # Where one way does not lead back, the next does.
             with contextlib.suppress(CommandError):
                 attempt()
-        serving = self._field.serving()
-        if serving is None:
+        if (serving := self._serving_soon()) is None:
             raise CommandError("The app cannot be brought back: run `make down` and `make up`.")
+        return serving
+
+    def _serving_soon(self) -> str | None:
+        """The ME host that serves the app; one whose services were restarted takes its time."""
+        deadline_s = time.monotonic() + _PATIENCE_S[self._field.platform]
+        while (serving := self._field.serving()) is None and time.monotonic() < deadline_s:
+            time.sleep(1)
         return serving
 
     def _set_aside(self, number: int) -> None:
