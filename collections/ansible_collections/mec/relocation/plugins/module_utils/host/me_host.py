@@ -340,8 +340,10 @@ class MeHost:
 
     def end(self, app: str) -> None:
         """End the app's instance, confirmed; what is left of it stays."""
-        self.platform.set_restarts(app, False)
         self.platform.kill(app)
+        # An API that does not answer is told when the instance is removed.
+        with contextlib.suppress(RelocationError):
+            self.platform.set_restarts(app, False)
 
     def healthy(self, app: str) -> bool:
         """Whether the instance answers its health path with 200."""
