@@ -158,7 +158,7 @@ class HAProxy:
             gateway_inside_port=self.inside,
             gateway_services={},
             gateway_state_dir=str(folder / "state"),
-            gateway_decisions_dir=str(folder / "decisions"),
+            _gateway_decisions_dir=str(folder / "decisions"),
             groups={"me_hosts": [f"worker{number}" for number in range(me_hosts)]},
             **variables,
         )

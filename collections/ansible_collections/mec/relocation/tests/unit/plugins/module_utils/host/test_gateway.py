@@ -57,15 +57,16 @@ class Answer:
 class Client:
     """Clients of a gateway; each request has a connection of its own."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, timeout_s: float = 20) -> None:
         self.port = port
+        self.timeout_s = timeout_s
         self.pool = ThreadPoolExecutor(200)
         self._tls = ssl.create_default_context()
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
 
     def connect(self) -> ssl.SSLSocket:
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        plain = socket.create_connection(("127.0.0.1", self.port), self.timeout_s)
         return self._tls.wrap_socket(plain)
 
     def get(self, path: str = "/", *headers: str, app: str = "app", on: object = None) -> Answer:
@@ -416,13 +417,13 @@ def test_decisions_side_by_side_are_all_kept(haproxy: HAProxy) -> None:
 
 
 def herd(
-    gateways: list[HAProxy], port: int, kind: str, slow_s: float, folder: Path, count: int = 60
+    gateways: list[HAProxy], port: int, kind: str, slow_s: float, folder: Path
 ) -> tuple[list[Answer], list[str], float]:
     """Let requests pile up at gateways, then let them on; also tells what was executed."""
-    clients = [Client(haproxy.port) for haproxy in gateways]
+    clients = [Client(haproxy.port, timeout_s=5) for haproxy in gateways]
     for haproxy in gateways:
         haproxy.gateway.hold("app", 10, "worker1", "h1")
-    waiting = [clients[n % len(clients)].begin(f"/{n}") for n in range(count)]
+    waiting = [clients[n % len(clients)].begin(f"/{n}") for n in range(60)]
     time.sleep(0.6)
     instance = Instance("worker2", port, kind, slow_s, folder / "herd")
     with running({"worker2": instance}):
