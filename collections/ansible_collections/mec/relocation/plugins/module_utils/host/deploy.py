@@ -70,8 +70,9 @@ def deploy(
             # A person's decision outranks the lease of a handoff that was interrupted.
             stack.enter_context(Lock(kept.folder, name).held(_OWNER, DEPLOYMENT, _SETTLE_S))
         elif not check:
-            stack.enter_context(working(kept.folder, name, _OWNER, DEPLOYMENT))
+            # Nothing follows it that would need the lease.
             stack.callback(Lease(kept.folder, name).release, _OWNER)
+            stack.enter_context(working(kept.folder, name, _OWNER, DEPLOYMENT))
         peers = _Peers(config, name, stack, check=check)
         deployment = Deployment(MeHost(config), peers, dead, check=check)
         if state == "serving" and resume:
