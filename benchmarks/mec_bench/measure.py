@@ -19,7 +19,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mec.relocation.plugins.module_utils import probe
+from ansible_collections.mec.relocation.plugins.module_utils.probe import probe
 from mec_ue.testbed import TestbedError, Ue
 
 from . import volume

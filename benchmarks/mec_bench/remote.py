@@ -41,8 +41,9 @@ def install_library(ssh: Sequence[str]) -> None:
     archive = io.BytesIO()
     package = Path(module_utils.__path__[0])
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for source in package.glob("*.py"):
-            tar.add(source, f"{module_utils.__name__.replace('.', '/')}/{source.name}")
+        for source in package.rglob("*.py"):
+            name = source.relative_to(package)
+            tar.add(source, f"{module_utils.__name__.replace('.', '/')}/{name}")
     command = f"mkdir -p {FOLDER} && tar --extract --no-same-owner --directory={FOLDER}"
     subprocess.run([*ssh, command], input=archive.getvalue(), check=True)
 

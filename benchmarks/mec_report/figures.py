@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import TypedDict
 
-from ansible_collections.mec.relocation.plugins.module_utils.probe import percentile
+from ansible_collections.mec.relocation.plugins.module_utils.probe.probe import percentile
 
 RESAMPLES = 10_000
 CONFIDENCE_PERCENT = 95.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ansible_collections.mec.relocation.plugins.module_utils import probe
+from ansible_collections.mec.relocation.plugins.module_utils.probe import probe
 
 from . import records
 from .lines import FolderError, Line, read_lines, read_object, read_text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ansible_collections.mec.relocation.plugins.module_utils.probe import Sample, longest_gap
+from ansible_collections.mec.relocation.plugins.module_utils.probe.probe import Sample, longest_gap
 
 from .lines import Line
 

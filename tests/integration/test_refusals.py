@@ -105,7 +105,7 @@ def test_a_second_handoff_of_the_same_app(testbed: Testbed) -> None:
     cell, _target = target_of(testbed)
     source = ME_HOST_OF[testbed.cell("ue1")]
     take = (
-        "from pathlib import Path; from mec_relocation.lease import Lease; "
+        "from pathlib import Path; from mec_relocation.host.lease import Lease; "
         "Lease(Path('/var/lib/mec-relocation/apps/videoapp'), 'videoapp').{}('another-handoff')"
     )
     python = 'PYTHONPATH=/usr/lib/mec-relocation python3 -c "{}"'

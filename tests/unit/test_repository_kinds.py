@@ -26,16 +26,16 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import bcrypt
 import pytest
 import yaml
-from ansible_collections.mec.relocation.plugins.module_utils.registry import (
+from ansible_collections.mec.relocation.plugins.module_utils.image.registry import (
     Credentials,
     ImageReference,
     Registry,
 )
-from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.https import (
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.image.https import (
     certificate,
     serve,
 )
-from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.token_registry import (
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.image.tokens import (
     PASSWORD,
     PUSH,
     USER,

@@ -27,6 +27,7 @@ def settings(tmp_path: Path) -> Settings:
         run_dir=tmp_path / "run",
         first_user="viewer",
         first_password=secrets.token_urlsafe(),
+        activation_token=secrets.token_urlsafe(),
     )
 
 
@@ -38,6 +39,12 @@ def password(settings: Settings) -> str:
 
 
 @pytest.fixture
+def platform(settings: Settings) -> dict[str, str]:
+    """What the platform says about itself."""
+    return {"Authorization": f"Bearer {settings.activation_token}"}
+
+
+@pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
     """Requests to the instance, in standby."""
     with TestClient(create_app(settings)) as client:
@@ -45,9 +52,9 @@ def client(settings: Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def signed_in(client: TestClient, password: str) -> TestClient:
+def signed_in(client: TestClient, password: str, platform: dict[str, str]) -> TestClient:
     """Requests of a signed-in user to the instance, activated."""
-    assert client.post("/-/activate").status_code == 200
+    assert client.post("/-/activate", headers=platform).status_code == 200
     sign_in = client.post("/api/session", json={"user": "viewer", "password": password})
     assert sign_in.status_code == 200
     return client

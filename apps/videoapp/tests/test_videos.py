@@ -23,14 +23,14 @@ def save(client: TestClient, viewing: int, seq: int, position_s: object) -> Any:
 
 
 def test_the_position_survives_the_move_to_another_instance(
-    signed_in: TestClient, settings: Settings
+    signed_in: TestClient, settings: Settings, platform: dict[str, str]
 ) -> None:
     viewing = start(signed_in)
     assert viewing["position_s"] == 0
     assert save(signed_in, viewing["viewing"], 1, 42.5).status_code == 200
     settings.marker.unlink()
     with TestClient(create_app(settings), cookies=signed_in.cookies) as target:
-        target.post("/-/activate")
+        target.post("/-/activate", headers=platform)
         assert target.get("/api/session").json() == {"user": "viewer"}
         videos = {video["id"]: video for video in target.get("/api/videos").json()["videos"]}
         assert videos["aurora"]["position_s"] == 42.5

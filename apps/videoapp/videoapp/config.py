@@ -20,6 +20,7 @@ class Settings:
     state_dir: in the container layer; remembers that this instance was activated.
     share_dir: page, videos and catalog of the image, read-only.
     run_dir: socket, nginx's own files; need not outlive the container.
+    activation_token: what is to be said by whoever activates; without one, nobody may.
     """
 
     data_dir: Path = Path("/data")
@@ -29,6 +30,7 @@ class Settings:
     port: int = 8080
     first_user: str | None = None
     first_password: str | None = None
+    activation_token: str | None = None
 
     @property
     def database(self) -> Path:
@@ -47,7 +49,11 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read `VIDEOAPP_*`; raises ConfigError when half a user is given, or no usable port."""
+    """Read `VIDEOAPP_*`, and the token that the platform gives every instance.
+
+    Raises:
+        ConfigError: half a user is given, or no usable port.
+    """
     default = Settings()
     user, password = environ.get("VIDEOAPP_USER"), environ.get("VIDEOAPP_PASSWORD")
     if bool(user) != bool(password):
@@ -63,4 +69,5 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         port=int(port),
         first_user=user or None,
         first_password=password or None,
+        activation_token=environ.get("MEC_ACTIVATION_TOKEN") or None,
     )

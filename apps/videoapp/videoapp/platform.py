@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 
 from starlette.background import BackgroundTask
@@ -20,6 +21,18 @@ def _require_platform(request: Request) -> None:
         raise HTTPException(403, "for the platform only")
 
 
+def _require_token(request: Request) -> None:
+    """Refuse who does not say the token that this instance was made with (RFC 6750, 2.1)."""
+    token = instance_of(request).settings.activation_token
+    scheme, _, said = request.headers.get("authorization", "").partition(" ")
+    if (
+        scheme.lower() != "bearer"
+        or not token
+        or not secrets.compare_digest(said.strip().encode(), token.encode())
+    ):
+        raise HTTPException(403, "for the platform only")
+
+
 async def health(request: Request) -> Response:
     """GET /healthz: 200 when the PV is open and answers; 503 in standby and when it does not."""
     store = instance_of(request).store
@@ -33,6 +46,7 @@ async def health(request: Request) -> Response:
 async def activate(request: Request) -> Response:
     """POST /-/activate: open the PV and serve; a second time changes nothing."""
     _require_platform(request)
+    _require_token(request)
     instance = instance_of(request)
     try:
         await run_in_threadpool(instance.activate)

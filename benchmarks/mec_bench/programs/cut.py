@@ -17,21 +17,25 @@ import sys
 import time
 from pathlib import Path
 
-from ansible_collections.mec.relocation.plugins.module_utils.channel import Channel
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.freezer import Freezer
-from ansible_collections.mec.relocation.plugins.module_utils.me_host import (
-    Host,
-    LocalHost,
-    MeHost,
-    together,
-)
-from ansible_collections.mec.relocation.plugins.module_utils.volume_delta import (
+from ansible_collections.mec.relocation.plugins.module_utils.ground.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.host.local import LocalHost
+from ansible_collections.mec.relocation.plugins.module_utils.host.me_host import MeHost
+from ansible_collections.mec.relocation.plugins.module_utils.platform.freezer import Freezer
+from ansible_collections.mec.relocation.plugins.module_utils.volume.delta import (
     NONE,
     Signatures,
     build,
 )
-from ansible_collections.mec.relocation.plugins.module_utils.volume_watch import Dirty
+from ansible_collections.mec.relocation.plugins.module_utils.volume.watch import Dirty
+from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import Channel
+from ansible_collections.mec.relocation.plugins.module_utils.wire.host import Host, together
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import (
+    Apply,
+    CheckGateway,
+    Forward,
+    Lock,
+    Persist,
+)
 
 
 def changed_since(root: Path, since_ns: int) -> Dirty:
@@ -45,12 +49,14 @@ def changed_since(root: Path, since_ns: int) -> Dirty:
     )
 
 
+_OWNER = "floor"
+
+
 def send(target: Channel, app: str, root: Path, dirty: Dirty, signatures: Signatures) -> Signatures:
     """Send what is dirty, without the blocks that the target has; it is there on return."""
     built = []
-    target.stream(
-        "apply", lambda out: built.append(build(root, dirty, out, signatures)), app=f"{app}-sent"
-    ).result()
+    apply = Apply(f"{app}-sent")
+    target.stream(apply, lambda out: built.append(build(root, dirty, out, signatures))).result()
     return built[0].signatures
 
 
@@ -61,7 +67,8 @@ def main() -> None:
     freezer = Freezer.of_process(pid)
     with Channel(me_host.config, target) as channel:
         gateways: list[Host] = [channel, LocalHost(me_host)]
-        together(gateways, "check_gateway", app=app, me_hosts=[target])
+        together(gateways, CheckGateway(app, [target]))
+        channel.begin(Lock(f"{app}-sent", _OWNER)).result()
         dirty = changed_since(root, since_ns)
         signatures = send(channel, app, root, dirty, NONE)
         began_s = time.monotonic()
@@ -69,11 +76,11 @@ def main() -> None:
         frozen_s = time.monotonic()
         send(channel, app, root, dirty, signatures)
         sent_s = time.monotonic()
-        together(gateways, "forward", app=app, host=target)
+        together(gateways, Forward(app, target, _OWNER))
         ended_s = time.monotonic()
         # Requests that the freeze met are answered now, late.
         freezer.thaw()
-        together(gateways, "persist")
+        together(gateways, Persist())
     phases = {"freeze": frozen_s - began_s, "send": sent_s - frozen_s, "switch": ended_s - sent_s}
     print(json.dumps({"downtime_s": ended_s - began_s, "phases": phases}))
 

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from ansible_collections.mec.relocation.plugins.module_utils.probe import (
+from ansible_collections.mec.relocation.plugins.module_utils.probe.probe import (
     MAX_DURATION_LIMIT_S,
     Probe,
     Settings,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.mec.relocation.plugins.module_utils.probe import Sample as Request
+from ansible_collections.mec.relocation.plugins.module_utils.probe.probe import Sample as Request
 from mec_bench.measure import switch_of
 from mec_bench.sample import SampleFile, read_samples
 from mec_bench.scheme import SchemeError

@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mec.relocation.plugins.module_utils import probe
+from ansible_collections.mec.relocation.plugins.module_utils.probe import probe
 
 Json = dict[str, Any]
 

@@ -12,11 +12,15 @@ was answered and forgotten, shows.
     POST /entries/ID?wait_s=S        note ID, read the body, wait, answer with the instance's name
     GET /stream/ID?framing=F         note ID, send lines without end; F: length, chunked or close
     GET /tunnel/ID with Upgrade      note ID, switch protocols, echo
+
+Before it is activated (POST /activate, with the instance's token) it answers 503 to all of these,
+and 200 to GET /ready.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
 import time
@@ -26,6 +30,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 LEDGER = Path("/data/ledger")
+# In the container layer: a container that is started again goes on serving.
+ACTIVE = Path("/var/lib/ledger/active")
 PORT = 8080
 LINE_INTERVAL_S = 0.02
 # How a client can tell where a response ends (RFC 9112, 6.3).
@@ -54,7 +60,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The health, the entries, a stream or a tunnel."""
         kind, entry, options = self._parsed()
-        if kind == "healthz":
+        if kind == "ready":
+            self._answer("ready\n")
+        elif not ACTIVE.exists():
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
+        elif kind == "healthz":
             self._answer("ok\n")
         elif kind == "entries":
             self._answer(LEDGER.read_text() if LEDGER.exists() else "")
@@ -68,12 +78,26 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        """An entry."""
-        _kind, entry, options = self._parsed()
+        """An entry, or the activation."""
+        kind, entry, options = self._parsed()
+        if kind == "activate":
+            self._activate()
+            return
+        if not ACTIVE.exists():
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
+            return
         note(entry)
         self._read_body()
         time.sleep(float(options.get("wait_s", 0)))
         self._answer(f"{socket.gethostname()}\n")
+
+    def _activate(self) -> None:
+        expected = f"Bearer {os.environ['MEC_ACTIVATION_TOKEN']}"
+        if not secrets.compare_digest(self.headers.get("Authorization", ""), expected):
+            self.send_error(HTTPStatus.FORBIDDEN)
+            return
+        ACTIVE.touch()
+        self._answer("active\n")
 
     def _parsed(self) -> tuple[str, str, dict[str, str]]:
         parts = urlsplit(self.path)

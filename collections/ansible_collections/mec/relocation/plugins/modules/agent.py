@@ -23,7 +23,7 @@ options:
   path:
     description:
       - The folder to install to. The library is the Python package C(mec_relocation) in it, and the
-        server that has it loaded the module C(mec_relocation.server).
+        server that has it loaded the module C(mec_relocation.programs.server).
     type: path
     default: /usr/lib/mec-relocation
 """
@@ -44,28 +44,21 @@ version:
 import hashlib
 import json
 import pkgutil
+import shutil
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mec.relocation.plugins import module_utils
-from ansible_collections.mec.relocation.plugins.module_utils.state import write_durably
-from ansible_collections.mec.relocation.plugins.module_utils.version import VERSION
+from ansible_collections.mec.relocation.plugins.module_utils.ground.durable import write_durably
+from ansible_collections.mec.relocation.plugins.module_utils.ground.library import DIGESTS, VERSION
 
 if TYPE_CHECKING:
     # For Ansible, which sends with a module what it finds imported in it, and all of that is what
     # is installed. Nothing of it is run here.
-    from ansible_collections.mec.relocation.plugins.module_utils import (  # noqa: F401
-        agent,
-        ask,
-        keeper,
-        local_facts,
-        rsync_server,
-        server,
-        task,
-    )
-    from ansible_collections.mec.relocation.plugins.module_utils.verbs import (  # noqa: F401
+    from ansible_collections.mec.relocation.plugins.module_utils.commands import (  # noqa: F401
         app_info,
         app_relocate,
         container_commit,
@@ -74,9 +67,16 @@ if TYPE_CHECKING:
         ue_cell,
         volume_sync,
     )
-
-
-DIGESTS = "digests.json"
+    from ansible_collections.mec.relocation.plugins.module_utils.host import (  # noqa: F401
+        local_facts,
+        reconciler,
+    )
+    from ansible_collections.mec.relocation.plugins.module_utils.programs import (  # noqa: F401
+        client,
+        rsync_server,
+        server,
+        task,
+    )
 
 
 def library() -> dict[str, str]:
@@ -95,7 +95,26 @@ def library() -> dict[str, str]:
         for path, source in sources.items()
         if not path.endswith("__init__.py")
     }
-    return {**sources, DIGESTS: json.dumps(digests, indent=1, sort_keys=True) + "\n"}
+    return {**sources, DIGESTS.name: json.dumps(digests, indent=1, sort_keys=True) + "\n"}
+
+
+def replace(
+    package: Path, wanted: Mapping[str, str], differing: Sequence[str], stale: Sequence[str]
+) -> None:
+    """Write what differs and remove what is stale, with the folders that held nothing else.
+
+    The digests come last: until then they are not those of the files, and nobody relies on them. A
+    server begins again when they change, so that nothing of the library before may be there then.
+    """
+    for name in differing:
+        if name != DIGESTS.name:
+            write_durably(package / name, wanted[name], mode=0o644)
+    for name in stale:
+        (package / name).unlink()
+    for folder in {Path(name).parent for name in stale} - {Path(name).parent for name in wanted}:
+        shutil.rmtree(package / folder)
+    if DIGESTS.name in differing:
+        write_durably(package / DIGESTS.name, wanted[DIGESTS.name], mode=0o644)
 
 
 def main() -> None:
@@ -107,20 +126,13 @@ def main() -> None:
     package = Path(module.params["path"]) / "mec_relocation"
     installed = {
         str(file.relative_to(package)): file.read_text()
-        for file in (*package.rglob("*.py"), *package.glob(DIGESTS))
+        for file in (*package.rglob("*.py"), *package.glob(DIGESTS.name))
     }
     wanted = library()
-    # The digests last: until then they are not those of the files, and nobody relies on them.
-    differing = sorted(
-        (name for name in wanted if installed.get(name) != wanted[name]),
-        key=lambda name: (name == DIGESTS, name),
-    )
+    differing = sorted(name for name in wanted if installed.get(name) != wanted[name])
     stale = sorted(installed.keys() - wanted.keys())
     if not module.check_mode:
-        for name in differing:
-            write_durably(package / name, wanted[name], mode=0o644)
-        for name in stale:
-            (package / name).unlink()
+        replace(package, wanted, differing, stale)
     module.exit_json(
         changed=bool(differing or stale),
         version=VERSION,

@@ -41,8 +41,8 @@ apps:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.app import check_all
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.ground.app import check_all
+from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
 
 
 def main() -> None:

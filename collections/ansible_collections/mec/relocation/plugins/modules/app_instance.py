@@ -55,11 +55,18 @@ options:
           instance can be activated. Left out, any answer to C(health) will do.
         type: str
       activate:
-        description: How a standby instance is asked to serve. One of C(http) (a path, for POST),
-          C(signal) (a name) and C(exec) (a list of words).
+        description:
+          - How a standby instance is asked to serve. One of C(http) (a path, for POST),
+            C(signal) (a name) and C(exec) (a list of words).
+          - Every instance gets a secret of its own in the environment variable
+            C(MEC_ACTIVATION_TOKEN). The POST says it (as a Bearer, in C(Authorization)), and the
+            app refuses, with 403, whoever does not.
+          - An instance that waits to be activated answers C(health) with anything but 200. One that
+            serves already is made anew, and a new one that does is refused. Left out, the app
+            serves from its start, and is not looked at.
         type: dict
       env:
-        description: Environment variables.
+        description: Environment variables. C(MEC_ACTIVATION_TOKEN) is not among them.
         type: dict
       secrets:
         description: Environment variables that are kept out of logs and facts.
@@ -102,6 +109,14 @@ options:
         to that.
     type: bool
     default: false
+  dead:
+    description:
+      - ME hosts of which a person says that they are gone for good, so that nobody need ask them.
+      - One that answers all the same is not gone, and the module fails.
+      - One that returns later is fenced, and its volume kept aside.
+    type: list
+    elements: str
+    default: []
   purge:
     description: With O(state=absent), remove the volume, too.
     type: bool
@@ -138,9 +153,9 @@ changes:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.deploy import deploy
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.ground.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.host.deploy import deploy
 
 APP_OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -172,23 +187,27 @@ def main() -> None:
                 "default": "serving",
             },
             "resume": {"type": "bool", "default": False},
+            "dead": {"type": "list", "elements": "str", "default": []},
             "purge": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     params = module.params
     try:
-        changes = deploy(
+        changes, warnings = deploy(
             HostConfig.load(),
             params["app"],
             params["state"],
             image_id=params["image_id"],
             resume=params["resume"],
+            dead=params["dead"],
             purge=params["purge"],
             check=module.check_mode,
         )
     except RelocationError as error:
         module.fail_json(msg=str(error))
+    for warning in warnings:
+        module.warn(warning)
     module.exit_json(
         changed=bool(changes),
         changes=changes,

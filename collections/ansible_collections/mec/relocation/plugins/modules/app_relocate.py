@@ -175,7 +175,7 @@ ansible_facts:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+from ansible_collections.mec.relocation.plugins.module_utils.programs.command import carry_out
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -205,7 +205,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def main() -> None:
     """Relocate."""
     # Not above: who only wants to know the parameters need not load what they are for.
-    from ansible_collections.mec.relocation.plugins.module_utils.verbs.app_relocate import run
+    from ansible_collections.mec.relocation.plugins.module_utils.commands.app_relocate import run
 
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     carry_out(module, run)

@@ -83,7 +83,7 @@ ansible_facts:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+from ansible_collections.mec.relocation.plugins.module_utils.programs.command import carry_out
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "app": {"type": "str", "required": True},
@@ -96,7 +96,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def main() -> None:
     """Commit and push."""
     # Not above: who only wants to know the parameters need not load what they are for.
-    from ansible_collections.mec.relocation.plugins.module_utils.verbs.container_commit import run
+    from ansible_collections.mec.relocation.plugins.module_utils.commands.container_commit import (
+        run,
+    )
 
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     carry_out(module, run)

@@ -185,7 +185,7 @@ ansible_facts:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+from ansible_collections.mec.relocation.plugins.module_utils.programs.command import carry_out
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "state": {
@@ -208,7 +208,7 @@ REQUIRED_IF = [("state", state, ["url"]) for state in ("run", "started", "restar
 def main() -> None:
     """Do what the state asks for."""
     # Not above: who only wants to know the parameters need not load what they are for.
-    from ansible_collections.mec.relocation.plugins.module_utils.verbs.downtime_probe import run
+    from ansible_collections.mec.relocation.plugins.module_utils.commands.downtime_probe import run
 
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC, required_if=REQUIRED_IF, supports_check_mode=True

@@ -111,7 +111,7 @@ ansible_facts:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+from ansible_collections.mec.relocation.plugins.module_utils.programs.command import carry_out
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "ue": {"type": "str", "required": True},
@@ -135,7 +135,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def main() -> None:
     """Decide."""
     # Not above: who only wants to know the parameters need not load what they are for.
-    from ansible_collections.mec.relocation.plugins.module_utils.verbs.handoff_plan import run
+    from ansible_collections.mec.relocation.plugins.module_utils.commands.handoff_plan import run
 
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     carry_out(module, run)

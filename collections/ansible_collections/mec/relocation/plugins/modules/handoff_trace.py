@@ -74,9 +74,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
-from ansible_collections.mec.relocation.plugins.module_utils.plan import POLICIES
-from ansible_collections.mec.relocation.plugins.module_utils.trace import messages, read_trace
+from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.handoff.plan import POLICIES
+from ansible_collections.mec.relocation.plugins.module_utils.handoff.trace import (
+    messages,
+    read_trace,
+)
 
 
 def main() -> None:

@@ -149,7 +149,7 @@ ansible_facts:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+from ansible_collections.mec.relocation.plugins.module_utils.programs.command import carry_out
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "image": {"type": "str", "required": True},
@@ -163,7 +163,7 @@ REQUIRED_IF = [("from", "source", ["source"])]
 def main() -> None:
     """Make the image present."""
     # Not above: who only wants to know the parameters need not load what they are for.
-    from ansible_collections.mec.relocation.plugins.module_utils.verbs.image_sync import run
+    from ansible_collections.mec.relocation.plugins.module_utils.commands.image_sync import run
 
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC, required_if=REQUIRED_IF, supports_check_mode=True

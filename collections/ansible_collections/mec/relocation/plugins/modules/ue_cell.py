@@ -56,7 +56,7 @@ address:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mec.relocation.plugins.module_utils.verb import carry_out
+from ansible_collections.mec.relocation.plugins.module_utils.programs.command import carry_out
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "cell": {"type": "str"},
@@ -67,7 +67,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def main() -> None:
     """Attach the UE, or ask it."""
     # Not above: who only wants to know the parameters need not load what they are for.
-    from ansible_collections.mec.relocation.plugins.module_utils.verbs.ue_cell import run
+    from ansible_collections.mec.relocation.plugins.module_utils.commands.ue_cell import run
 
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     carry_out(module, run)

@@ -15,16 +15,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.mec.relocation.plugins.module_utils import task
-from ansible_collections.mec.relocation.plugins.plugin_utils.parameters import verb_and_parameters
+from ansible_collections.mec.relocation.plugins.module_utils.ground import library
+from ansible_collections.mec.relocation.plugins.module_utils.programs import task
+from ansible_collections.mec.relocation.plugins.plugin_utils.parameters import (
+    command_and_parameters,
+)
 
 # Without the site's packages, Python is there in a few milliseconds.
-COMMAND = "exec /usr/bin/python3 -I -S /usr/lib/mec-relocation/mec_relocation/ask.py task"
+COMMAND = (
+    "exec /usr/bin/python3 -I -S /usr/lib/mec-relocation/mec_relocation/programs/client.py task"
+)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -47,9 +51,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _ask(self) -> dict[str, Any] | None:
         """The answer of the installed library; None where it has not taken the task."""
-        verb, params = verb_and_parameters(self)
+        command, params = command_and_parameters(self)
         request = {
-            "verb": verb,
+            "command": command,
             "params": params,
             "check": self._task.check_mode,
             "library": _digests(),
@@ -69,8 +73,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
 def _digests() -> dict[str, str]:
     """The library's files on this controller."""
-    folder = Path(task.__file__).parent
     return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in folder.rglob("*.py")
+        str(file.relative_to(library.ROOT)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in library.ROOT.rglob("*.py")
     }

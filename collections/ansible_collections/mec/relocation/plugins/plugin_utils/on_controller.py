@@ -11,10 +11,12 @@ import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.mec.relocation.plugins.module_utils.errors import RelocationError
-from ansible_collections.mec.relocation.plugins.plugin_utils.parameters import verb_and_parameters
+from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.plugin_utils.parameters import (
+    command_and_parameters,
+)
 
-_VERBS = "ansible_collections.mec.relocation.plugins.module_utils.verbs"
+_COMMANDS = "ansible_collections.mec.relocation.plugins.module_utils.commands"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -28,9 +30,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Compute."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        verb, params = verb_and_parameters(self)
+        command, params = command_and_parameters(self)
         try:
-            answer = importlib.import_module(f"{_VERBS}.{verb}").run(
+            answer = importlib.import_module(f"{_COMMANDS}.{command}").run(
                 params, check=self._task.check_mode
             )
         except RelocationError as error:

@@ -12,15 +12,17 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 
-def verb_and_parameters(action: ActionBase) -> tuple[str, dict[str, Any]]:
+def command_and_parameters(action: ActionBase) -> tuple[str, dict[str, Any]]:
     """The name of the module, and its parameters: validated, with their defaults.
 
     Raises:
         AnsibleActionFail: they are not what the module takes.
     """
-    verb = action._task.action.rpartition(".")[2]
-    module = importlib.import_module(f"ansible_collections.mec.relocation.plugins.modules.{verb}")
+    command = action._task.action.rpartition(".")[2]
+    module = importlib.import_module(
+        f"ansible_collections.mec.relocation.plugins.modules.{command}"
+    )
     _, params = action.validate_argument_spec(
         argument_spec=module.ARGUMENT_SPEC, required_if=getattr(module, "REQUIRED_IF", None)
     )
-    return verb, params
+    return command, params

@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from ansible_collections.mec.relocation.plugins.module_utils.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.ground.config import HostConfig
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import TABLE, Handler, Step
 
 
 def host_config(place: Path, name: str, *peers: str) -> HostConfig:
@@ -26,3 +29,17 @@ def host_config(place: Path, name: str, *peers: str) -> HostConfig:
             "ssh": {"user": "root", "agent_key": "", "rsync_key": "", "known_hosts": ""},
         }
     )
+
+
+def fake_host(take: Callable[..., Any]) -> Any:
+    """An ME host of which a function takes every step, and the stream of one that has one."""
+
+    def handler(step: type[Step[Any]]) -> Handler[..., Any]:
+        def method(_host: object, *arguments: Any, **named: Any) -> Any:
+            stream, rest = (arguments[:1], arguments[1:]) if step.streams else ((), arguments)
+            return take(step(*rest, **named), *stream)
+
+        return Handler(step, method)
+
+    members = {name: handler(step) for name, step in TABLE.items()}
+    return type("FakeHost", (), {"load": lambda _host: None, **members})()

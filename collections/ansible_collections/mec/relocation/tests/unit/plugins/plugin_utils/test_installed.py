@@ -43,9 +43,9 @@ def no_base(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_library_runs_it_with_all_parameters() -> None:
     action = Action('taken\n{"changed": true, "cell": "cell2"}\n', cell="cell2")
     assert action.run() == {"changed": True, "cell": "cell2"}
-    assert action.asked["verb"] == "ue_cell"
+    assert action.asked["command"] == "ue_cell"
     assert action.asked["params"] == {"cell": "cell2", "grace_s": 0.2}
-    assert "verbs/ue_cell.py" in action.asked["library"]
+    assert "commands/ue_cell.py" in action.asked["library"]
     assert not action.sent
 
 

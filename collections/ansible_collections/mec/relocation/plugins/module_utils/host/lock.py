@@ -1,0 +1,175 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One process works on an app at a time: a lock that lasts as long as that process.
+
+flock(2) on a file in the app's folder. The kernel gives it back when the process ends, in whatever
+way, so nobody waits for one that is dead, and no clock is involved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..ground.errors import RelocationError
+
+_PAUSE_S = 0.02
+# What the reconciler does is done within this, or waits for another host without the lock.
+_RECONCILER_S = 10.0
+# How long a process that was killed may take to go.
+_DEATH_S = 5.0
+
+AGENT, RECONCILER, RELOCATION, DEPLOYMENT = "agent", "reconciler", "relocation", "deployment"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds the lock.
+
+    Attributes:
+        pid: the process.
+        began: when that process began, in clock ticks since the host did (proc_pid_stat(5)).
+        owner: on whose behalf: a handoff, or the name of a task.
+        kind: what the process is: `agent` is the far end of a channel.
+    """
+
+    pid: int
+    began: int
+    owner: str
+    kind: str
+
+
+class Busy(RelocationError):
+    """Another process works on the app."""
+
+
+class Lock:
+    """The lock of one app on this host, in the app's state folder."""
+
+    def __init__(self, folder: Path, app: str) -> None:
+        self.app = app
+        self.path = folder / "work.lock"
+
+    def holder(self) -> Holder | None:
+        """Return who holds the lock now."""
+        try:
+            file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            return None if _locked(file, fcntl.LOCK_SH) else self._read(file)
+        finally:
+            os.close(file)
+
+    @contextlib.contextmanager
+    def held(self, owner: str, kind: str, patience_s: float = 0.0) -> Iterator[int]:
+        """Hold the lock; gives its descriptor, which a child may keep.
+
+        The reconciler is waited for in any case: it is at work for a moment only.
+
+        Raises:
+            Busy: another process holds it for longer than ``patience_s``.
+        """
+        file = self._acquire(owner, kind, patience_s)
+        try:
+            yield file
+        finally:
+            os.close(file)
+
+    def take(self, owner: str, kind: str, patience_s: float = 0.0) -> int:
+        """Take the lock until the process ends, or closes the descriptor that is returned.
+
+        Raises:
+            Busy: as ``held``.
+        """
+        return self._acquire(owner, kind, patience_s)
+
+    @contextlib.contextmanager
+    def taken_over(self, owner: str, kind: str) -> Iterator[int]:
+        """Hold the lock; an agent that works on behalf of the same owner is ended for it.
+
+        Raises:
+            Busy: a process of another kind, or for another owner, holds it.
+        """
+        deadline = time.monotonic() + _DEATH_S
+        while True:
+            holder = self.holder()
+            if holder is not None and (holder.kind, holder.owner) == (AGENT, owner):
+                _end(holder)
+            try:
+                file = self._acquire(owner, kind, 0.0)
+                break
+            except Busy:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_S)
+        try:
+            yield file
+        finally:
+            os.close(file)
+
+    def _acquire(self, owner: str, kind: str, patience_s: float) -> int:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        began = time.monotonic()
+        try:
+            while not _locked(file, fcntl.LOCK_EX):
+                holder = self._read(file)
+                waits = holder is None or holder.kind == RECONCILER
+                if time.monotonic() - began > max(patience_s, _RECONCILER_S if waits else 0.0):
+                    raise self._busy(holder)
+                time.sleep(_PAUSE_S)
+            line = json.dumps(asdict(Holder(os.getpid(), _began(os.getpid()), owner, kind)))
+            os.ftruncate(file, 0)
+            os.pwrite(file, line.encode(), 0)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
+
+    def _busy(self, holder: Holder | None) -> Busy:
+        who = f"{holder.owner} (process {holder.pid})" if holder else "another process"
+        return Busy(
+            f"App {self.app!r} is being worked on by {who}.",
+            "Wait until it has ended, then run the command again.",
+        )
+
+    @staticmethod
+    def _read(file: int) -> Holder | None:
+        try:
+            return Holder(**json.loads(os.pread(file, 4096, 0)))
+        except (ValueError, TypeError):
+            return None  # it has been taken just now
+
+
+def _locked(file: int, how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _end(holder: Holder) -> None:
+    """Kill the process that holds the lock, and no other that has its number by now."""
+    with contextlib.suppress(OSError):
+        process = os.pidfd_open(holder.pid)
+        try:
+            if _began(holder.pid) == holder.began:
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+        finally:
+            os.close(process)
+
+
+def _began(pid: int) -> int:
+    status = Path(f"/proc/{pid}/stat").read_text()
+    return int(status.rpartition(")")[2].split()[19])

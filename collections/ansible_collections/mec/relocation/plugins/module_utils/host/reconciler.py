@@ -1,0 +1,307 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keeps what this host's notes say of its apps true, and finishes what was interrupted.
+
+It begins with the host. An app of which the note says that it serves here is started and activated,
+after the other hosts have been asked whether one of them knows a newer owner. An app in the middle
+of a relocation that nobody works on any more goes back to its source, or on to its target: the
+source asks the target, and asks again for as long as it does not answer. `owner` decides; the
+engine's or the cluster's own restart policies do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from ..ground import library
+from ..ground.config import HostConfig
+from ..ground.errors import RelocationError
+from ..ground.record import settled
+from ..wire import steps
+from ..wire.channel import Channel
+from . import owner
+from .lock import RECONCILER, Busy, Lock
+from .me_host import MeHost
+from .owner import Answer, Do, Note, State
+from .ownership import Hand, carry_out
+from .state import AppState, append_record, last_records
+
+_PAUSE_S = 1.0
+# What nobody tells is seen after this at the latest.
+_LOOK_S = 10.0
+_ACTIVATE_S = 30.0
+# A host that does not answer is left alone for so long.
+_SILENT_S = 3.0
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Looks after the apps of one host."""
+
+    def __init__(self, config: HostConfig, me_host: MeHost) -> None:
+        self._config = config
+        self._me_host = me_host
+        self._looked: dict[str, float] = {}
+        self._silent: dict[str, float] = {}
+        self._said: dict[str, str] = {}
+        self._woken = threading.Event()
+        self.gateways = Gateways(config)
+
+    def changed(self, app: str) -> None:
+        """Look after an app at once."""
+        self._looked.pop(app, None)
+        self._woken.set()
+
+    def wait(self) -> None:
+        """Wait until there is something to look after, or might be."""
+        self._woken.wait(_PAUSE_S)
+        self._woken.clear()
+
+    def reconcile_all(self) -> None:
+        """Look after every app that this host knows."""
+        kept = {kept.name: kept for kept in AppState.all(self._config.state_dir)}
+        if waiting := [app for app, state in kept.items() if not state.current]:
+            self._hear(waiting)
+        for app in kept:
+            self.reconcile(app)
+
+    def reconcile(self, app: str) -> None:
+        """Look after one app; what cannot be done is logged, and tried again."""
+        try:
+            note = self._state(app).note()
+            unfinished = note.state in (State.RELOCATING, State.TAKING)
+            if unfinished or time.monotonic() - self._looked.get(app, -_LOOK_S) >= _LOOK_S:
+                self._tend(app)
+                self._looked[app] = time.monotonic()
+            self._said.pop(app, None)
+        except Busy:
+            pass  # whoever works on it knows better
+        except Exception as error:  # the other apps have to be looked after all the same
+            if self._said.get(app) != str(error):
+                self._said[app] = str(error)
+                _log.warning("%s: %s", app, error)
+
+    # -- one app ----------------------------------------------------------------------------
+
+    def _tend(self, app: str) -> None:
+        kept = self._state(app)
+        with Lock(kept.folder, app).held(RECONCILER, RECONCILER):
+            if kept.lacks_epoch:
+                self._adopt(kept)
+            note = kept.note()
+            event: owner.Event = owner.Left() if kept.current else owner.Booted()
+            decision = owner.decide(note, event)
+            if decision.note != note:
+                _log.info("%s: was %s, and nobody works on it", app, note.state)
+            if Do.END in decision.then and not self._runs(app) and decision.note == note:
+                return
+            carry_out(decision, self._hands(app))
+
+    def _adopt(self, kept: AppState) -> None:
+        """Give the note of a library that knew no epochs its epoch.
+
+        That library noted last that a target serves. One that it left with the note of a prepared
+        one is told from it by its answer.
+        """
+        note = kept.note()
+        if note.state is State.PREPARED and self._me_host.healthy(kept.name):
+            note = note._replace(state=State.SERVING, taken=2, known=2, floor=2, copy=2)
+        kept.write(note)
+        _log.info("%s: was %s for a library without epochs", kept.name, note.state)
+
+    def _runs(self, app: str) -> bool:
+        found = self._me_host.platform.find(app)
+        return found is not None and found.running
+
+    def _hands(self, app: str) -> dict[Do, Hand]:
+        kept = self._state(app)
+        return {
+            Do.WRITE: kept.write,
+            Do.END: lambda _note: self._me_host.end(app),
+            Do.SERVE: lambda _note: self._serve(app),
+            Do.ROUTE: lambda note: self._route(app, note),
+            Do.ASK: lambda note: self._ask(app, note),
+            # The hosts have been asked already, and have not said enough.
+            Do.VOUCH: lambda _note: None,
+        }
+
+    def _serve(self, app: str) -> None:
+        if self._me_host.keep_serving(app, _ACTIVATE_S):
+            _log.info("%s serves again", app)
+
+    def _route(self, app: str, note: Note) -> None:
+        here = self._config.name
+        host = here if note.state is State.SERVING else note.peer
+        self._me_host.open_gateway(app, host)
+        if note.state is State.SERVING:
+            self.gateways.tell(app, (note.taken, note.floor))
+
+    def _ask(self, app: str, note: Note) -> None:
+        """Ask the target of an interrupted relocation what became of it."""
+        if time.monotonic() - self._silent.get(note.peer, -_SILENT_S) < _SILENT_S:
+            return
+        try:
+            with Channel(self._config, note.peer, shared=False) as target:
+                question = steps.Inquire(app, note.attempt, note.handoff)
+                answer = Answer(target.begin(question).result(_ACTIVATE_S)["answer"])
+        except RelocationError:
+            self._silent[note.peer] = time.monotonic()
+            raise
+        carry_out(owner.decide(note, owner.Answered(answer)), self._hands(app))
+        completed = answer is Answer.TOOK
+        _log.info("%s: %s says %s", app, note.peer, answer)
+        self._tell_how_it_ended(app, note, completed=completed)
+
+    def _tell_how_it_ended(self, app: str, note: Note, *, completed: bool) -> None:
+        last = last_records(self._config.state_dir).get(app)
+        if last is None or last.get("id") != note.handoff:
+            last = {
+                "id": note.handoff,
+                "app": app,
+                "ue": None,
+                "platform": self._config.platform,
+                "scenario": None,
+                "source": self._config.name,
+                "target": note.peer,
+            }
+        append_record(self._config.state_dir, settled(last, completed=completed))
+
+    # -- after this host has begun ----------------------------------------------------------
+
+    def _hear(self, apps: Sequence[str]) -> None:
+        """Learn what the other hosts know of the owners of apps.
+
+        A host that has not been away knows what there is to be known. Where none is left, all of
+        them have to be heard.
+        """
+        heard = {
+            name: parts
+            for name, parts in zip(
+                self._config.peers, self._ask_all(steps.Parts(list(apps))), strict=True
+            )
+            if parts is not None
+        }
+        for app in apps:
+            parts = {name: told[app] for name, told in heard.items() if not told[app]["busy"]}
+            if any(part["current"] for part in parts.values()) or len(parts) == len(
+                self._config.peers
+            ):
+                with contextlib.suppress(Busy):
+                    self._vouched(app, parts)
+
+    def _ask_all(self, question: steps.Parts) -> list[dict[str, steps.Part] | None]:
+        def ask(peer: str) -> dict[str, steps.Part] | None:
+            try:
+                with Channel(self._config, peer, shared=False) as channel:
+                    return dict(channel.begin(question).result(_ACTIVATE_S))
+            except RelocationError:
+                return None
+
+        if not self._config.peers:
+            return []
+        with ThreadPoolExecutor(len(self._config.peers)) as asking:
+            return list(asking.map(ask, self._config.peers))
+
+    def _vouched(self, app: str, parts: dict[str, steps.Part]) -> None:
+        kept = self._state(app)
+        newest = max(parts.values(), key=lambda part: part["known"], default=None)
+        known, at = (newest["known"], newest["owner"]) if newest else (0, "")
+        with Lock(kept.folder, app).held(RECONCILER, RECONCILER):
+            note = kept.note()
+            decision = owner.decide(note, owner.Vouched(known, at))
+            if decision.note != note:
+                hands = {**self._hands(app), Do.END: lambda _note: self._put_aside(app, note)}
+                carry_out(decision, hands)
+                _log.warning("%s: %s is its owner since this host went", app, at)
+            kept.mark_current()
+        if at not in ("", self._config.name) and known >= note.known:
+            # This host's gateway may not have been told while it was away.
+            self._me_host.open_gateway(app, at)
+        self.changed(app)
+
+    def _put_aside(self, app: str, note: Note) -> None:
+        self._me_host.end(app)
+        self._me_host.put_aside(app, note.taken)
+
+    def _state(self, app: str) -> AppState:
+        return AppState(self._config.state_dir, app)
+
+
+class Gateways:
+    """Tells the gateways of the other hosts where apps are; who cannot be told is told later."""
+
+    def __init__(self, config: HostConfig) -> None:
+        self._config = config
+        self._wanted: dict[str, tuple[int, int]] = {}
+        self._told: dict[tuple[str, str], tuple[int, int]] = {}
+        self._condition = threading.Condition()
+
+    def tell(self, app: str, epoch: tuple[int, int]) -> None:
+        """Have every gateway send the app's requests to this host, as of its epoch and floor."""
+        with self._condition:
+            self._wanted[app] = epoch
+            self._condition.notify_all()
+
+    def run(self, peer: str) -> None:
+        """Tell one host, for ever."""
+        while True:
+            with self._condition:
+                while not (left := self._left(peer)):
+                    self._condition.wait()
+            try:
+                with Channel(self._config, peer, shared=False) as channel:
+                    for app, epoch in left.items():
+                        self._tell(channel, app, epoch)
+            except RelocationError as error:
+                _log.debug("%s is told later: %s", peer, error)
+                time.sleep(_SILENT_S)
+
+    def _tell(self, channel: Channel, app: str, epoch: tuple[int, int]) -> None:
+        kept = AppState(self._config.state_dir, app)
+        note = kept.note()
+        if note.state is State.SERVING and (note.taken, note.floor) == epoch:
+            channel.begin(steps.OpenGateway(app, self._config.name)).result()
+        with self._condition:
+            self._told[app, channel.name] = epoch
+
+    def _left(self, peer: str) -> dict[str, tuple[int, int]]:
+        return {
+            app: epoch
+            for app, epoch in self._wanted.items()
+            if self._told.get((app, peer)) != epoch
+        }
+
+
+def watch(me_host: MeHost, reconciler: Reconciler) -> None:
+    """Tell the reconciler of instances that change, for ever."""
+    while True:
+        with contextlib.suppress(RelocationError):
+            for app in me_host.platform.changes():
+                reconciler.changed(app)
+        time.sleep(_PAUSE_S)
+
+
+def main() -> None:
+    """Reconcile, until the library is replaced."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    config = HostConfig.load()
+    loaded = library.stamp()
+    me_host = MeHost(config)
+    reconciler = Reconciler(config, me_host)
+    for peer in config.peers:
+        threading.Thread(target=reconciler.gateways.run, args=(peer,), daemon=True).start()
+    threading.Thread(target=watch, args=(MeHost(config), reconciler), daemon=True).start()
+    while library.stamp() == loaded:
+        reconciler.reconcile_all()
+        reconciler.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The platform `docker`: one engine on each ME host, no orchestrator."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..ground.app import ACTIVATION_VARIABLE, App
+from ..ground.config import HostConfig
+from ..ground.errors import RelocationError
+from .engine import DockerEngine, errors
+from .freezer import Freezer
+from .instance import LOG_LINES, Instance, last_words, new_activation_token
+
+_APP_LABEL = "relocation.mec.app"
+_BASE_LABEL = "relocation.mec.base-image"
+_NANO = 1_000_000_000
+_LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
+
+
+class DockerPlatform:
+    """Instances as containers; an app's PV as a volume bound to its folder below the PV root."""
+
+    def __init__(self, config: HostConfig) -> None:
+        self.config = config
+        self._engine = DockerEngine()
+        self._client: Any = self._engine.client
+        self._freezers: dict[str, Freezer] = {}
+
+    def find(self, app: str) -> Instance | None:
+        container = self._container(app)
+        if container is None:
+            return None
+        state = container.attrs["State"]
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        return Instance(
+            name=container.name,
+            container=container.id,
+            address=next((net["IPAddress"] for net in networks.values()), ""),
+            image_id=container.attrs["Image"],
+            base_image_id=container.labels.get(_BASE_LABEL, container.attrs["Image"]),
+            running=state["Running"],
+            activation_token=_environment(container).get(ACTIVATION_VARIABLE, ""),
+        )
+
+    def image_id(self, image: str) -> str | None:
+        return self._engine.image_id(image)
+
+    def create(self, app: App, image_id: str, base_image_id: str, *, first: bool) -> Instance:
+        with errors(f"Cannot create an instance of {app.name!r}"):
+            mode = "rw" if first else "rw,nocopy"
+            volumes = {}
+            if app.volume:
+                name = self._engine.volume(app.name, self.config.pv_root / app.name)
+                volumes[name] = {"bind": app.volume, "mode": mode}
+            name = f"{app.name}-{secrets.token_hex(4)}"
+            self._client.containers.create(
+                image_id,
+                name=name,
+                hostname=name,
+                labels={_APP_LABEL: app.name, _BASE_LABEL: base_image_id},
+                environment={**app.env, **app.secrets, **new_activation_token()},
+                ports={f"{app.port}/tcp": (self.config.address, app.host_port)},
+                volumes=volumes,
+                mem_limit=app.limits.memory,
+                nano_cpus=None if app.limits.cpus is None else int(app.limits.cpus * _NANO),
+                cap_drop=["ALL"],
+                cap_add=list(app.capabilities),
+                security_opt=["no-new-privileges"],
+                log_config=_LOG,
+            )
+        instance = self.find(app.name)
+        if instance is None:
+            raise RelocationError(f"The instance of {app.name!r} vanished after its creation.")
+        return instance
+
+    def start(self, app: str) -> None:
+        with errors(f"Cannot start the instance of {app!r}"):
+            self._existing(app).start()
+
+    def command(self, app: str, argv: tuple[str, ...]) -> None:
+        with errors(f"Cannot run {argv[0]} in the instance of {app!r}"):
+            code, output = self._existing(app).exec_run(list(argv))
+        if code != 0:
+            text = output.decode(errors="replace").strip()
+            raise RelocationError(f"{argv[0]} in the instance of {app!r} ended with {code}: {text}")
+
+    def signal(self, app: str, name: str) -> None:
+        with errors(f"Cannot signal the instance of {app!r}"):
+            self._existing(app).kill(signal=name)
+
+    def make_ready(self, app: str) -> None:
+        self._freezers.pop(app, None)
+        self._freezer(app)
+
+    def pids(self, app: str) -> list[int]:
+        return self._freezer(app).pids()
+
+    def freeze(self, app: str) -> None:
+        self._freezer(app).freeze()
+
+    def thaw(self, app: str) -> None:
+        self._freezer(app).thaw()
+
+    def kill(self, app: str) -> None:
+        container = self._container(app)
+        if container is not None and container.attrs["State"]["Running"]:
+            self.set_restarts(app, False)
+            self._freezer(app).kill()
+            with errors(f"Cannot confirm the end of the instance of {app!r}"):
+                container.wait(timeout=30)
+        self._freezers.pop(app, None)
+
+    def set_restarts(self, app: str, restarts: bool) -> None:  # noqa: ARG002
+        """The engine starts nothing by itself: it does not know the note, the reconciler does."""
+        container = self._container(app)
+        if container is None:
+            return
+        policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
+        if policy not in ("", "no"):
+            with errors(f"Cannot change the restart policy of {app!r}"):
+                container.update(restart_policy={"Name": "no"})
+
+    def post_mortem(self, app: str) -> str | None:
+        container = self._container(app)
+        if container is None or container.attrs["State"]["Running"]:
+            return None
+        state = container.attrs["State"]
+        if state["Status"] == "created":
+            return None
+        with errors(f"Cannot read the log of {app!r}"):
+            log = container.logs(tail=LOG_LINES).decode(errors="replace")
+        return last_words(state["ExitCode"], log)
+
+    def changes(self) -> Iterator[str]:
+        what = {"type": "container", "event": ["die", "start"], "label": _APP_LABEL}
+        with errors("Cannot watch the engine"):
+            for event in self._client.events(filters=what, decode=True):
+                yield event["Actor"]["Attributes"][_APP_LABEL]
+
+    def remove(self, app: str) -> None:
+        instance = self.find(app)
+        if instance is None:
+            return
+        self.kill(app)
+        with errors(f"Cannot remove the instance of {app!r}"):
+            self._existing(app).remove()
+        if instance.image_id != instance.base_image_id:
+            self._engine.remove_image(instance.image_id)
+
+    def storage(self) -> list[Path]:
+        return self._engine.storage
+
+    def layer_folders(self, app: str) -> list[str] | None:
+        return self._engine.layer_folders(self._existing(app).id)
+
+    def _freezer(self, app: str) -> Freezer:
+        if app not in self._freezers:
+            pid = self._existing(app).attrs["State"]["Pid"]
+            if not pid:
+                raise RelocationError(f"The instance of {app!r} does not run.")
+            self._freezers[app] = Freezer.of_process(pid)
+        return self._freezers[app]
+
+    def _container(self, app: str) -> Any:
+        with errors(f"Cannot look for an instance of {app!r}"):
+            found = self._client.containers.list(
+                all=True, filters={"label": f"{_APP_LABEL}={app}"}, ignore_removed=True
+            )
+        if len(found) > 1:
+            names = ", ".join(sorted(str(container.name) for container in found))
+            raise RelocationError(
+                f"App {app!r} has several instances on {self.config.name}: {names}.",
+                "Remove all but the one that serves.",
+            )
+        return found[0] if found else None
+
+    def _existing(self, app: str) -> Any:
+        container = self._container(app)
+        if container is None:
+            raise RelocationError(f"App {app!r} has no instance on {self.config.name}.")
+        return container
+
+
+def _environment(container: Any) -> dict[str, str]:
+    entries = container.attrs["Config"]["Env"] or ()
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)

@@ -1,9 +1,0 @@
-# Copyright (c) 2026, The mec.relocation authors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-
-"""The version of the library; both ends of a channel compare it."""
-
-from __future__ import annotations
-
-VERSION = "0.1.0"
