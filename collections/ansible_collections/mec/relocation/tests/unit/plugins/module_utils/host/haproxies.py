@@ -21,7 +21,7 @@ from typing import Any
 
 import jinja2
 import yaml
-from ansible_collections.mec.relocation.plugins.module_utils.app import App
+from ansible_collections.mec.relocation.plugins.module_utils.ground.app import App
 from ansible_collections.mec.relocation.plugins.module_utils.host.gateway import Gateway
 
 ROLES = next(

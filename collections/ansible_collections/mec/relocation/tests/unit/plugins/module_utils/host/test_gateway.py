@@ -517,7 +517,7 @@ def test_the_window_grows_where_more_is_answered(make: Make, tmp_path: Path) -> 
         haproxy.gateway.release("app", "h1")
         answers = [request.result() for request in waiting]
     assert {answer.status for answer in answers} == {200}
-    assert max(answer.ended_s for answer in answers) - released_s < 5
+    assert max(answer.ended_s for answer in answers) - released_s < 7
 
 
 def test_new_requests_go_to_the_end_of_the_queue(make: Make, tmp_path: Path) -> None:
