@@ -14,6 +14,8 @@ from . import history
 from .beats import Overlap
 from .history import Write
 
+# What a note says while nobody knows yet how it ends.
+_UNFINISHED = ("relocating", "taking")
 # What a fault with this in its name may take from the page cache of a host.
 _FORGETS = ("power",)
 
@@ -128,7 +130,7 @@ def _untrue(seen: Seen, verdict: Verdict) -> list[str]:
         found.append(f"{newest['outcome']}: {told or 'nowhere'}, and {verdict.serves_on} serves")
     for host, app in seen.survey.items():
         state = "absent" if app is None else app["state"]
-        if (state == "serving") != (host == verdict.serves_on) or state == "relocating":
+        if (state == "serving") != (host == verdict.serves_on) or state in _UNFINISHED:
             found.append(f"{host} notes {state}, and {verdict.serves_on} serves")
     for host, there in seen.gateways.items():
         if there != verdict.serves_on:
@@ -137,12 +139,8 @@ def _untrue(seen: Seen, verdict: Verdict) -> list[str]:
 
 
 def ends_on(record: Mapping[str, Any]) -> str | None:
-    """The ME host that serves by a record; None where it does not know.
-
-    What was uncertain, and is settled since, says where it is in `settled`.
-    """
-    where = {"completed": record["target"], "aborted": record["source"]}
-    return where.get(record["outcome"]) or record.get("settled")
+    """The ME host that serves by a record; None where it does not know."""
+    return {"completed": record["target"], "aborted": record["source"]}.get(record["outcome"])
 
 
 def _blind(seen: Seen) -> list[str]:
