@@ -155,9 +155,8 @@ class Field:
         """Deploy the app; RLapp goes on with the apps that it knows."""
         self._play("deploy", "--limit", "!manager")
 
-    def recover(self) -> None:
-        """Bring the app back, however it was left: it serves, and its volume is empty."""
-        self.heal()
+    def remove(self) -> None:
+        """Have the app no more, nor its volume."""
         arguments = {"app": {"name": APP}, "state": "absent", "purge": True}
         module = ("-m", "mec.relocation.app_instance", "-a", json.dumps(arguments))
         for left in reversed(range(_RETRIES)):
@@ -168,6 +167,13 @@ class Field:
                 if not left:
                     raise
                 time.sleep(_RETRY_S)
+        for container in self.containers.values():
+            container.run(f"rm -f /etc/haproxy/apps.d/{APP}.cfg; systemctl reload haproxy.service")
+
+    def recover(self) -> None:
+        """Bring the app back, however it was left: it serves, and its volume is empty."""
+        self.heal()
+        self.remove()
         self.deploy()
 
     def force(self) -> None:

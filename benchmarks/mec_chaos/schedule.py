@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -129,6 +129,14 @@ class Schedule:
     def as_json(self) -> dict[str, Any]:
         """The schedule as it is kept."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Schedule:
+        """A schedule that was kept, whatever its seed draws by now."""
+        faults = (
+            Fault(**{**fault, "moment": Moment(**fault["moment"])}) for fault in kept["faults"]
+        )
+        return cls(kept["seed"], kept["scenario"], tuple(faults))
 
 
 def seed_of(commit: str, number: int) -> int:

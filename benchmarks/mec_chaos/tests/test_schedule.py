@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 from mec_chaos.schedule import KINDS, TWO_FAULTS, Schedule, draw, seed_of
 
 HAS = ("disks", "clock")
@@ -25,6 +27,11 @@ def test_seeds_come_from_the_commit_and_the_number() -> None:
     seeds = {seed_of(commit, number) for commit in ("abc", "abd") for number in range(100)}
     assert len(seeds) == 200
     assert seed_of("abc", 1) == seed_of("abc", 1)
+
+
+def test_a_schedule_that_was_kept_is_the_same() -> None:
+    for schedule in drawn():
+        assert Schedule.from_json(json.loads(json.dumps(schedule.as_json()))) == schedule
 
 
 def test_every_kind_is_drawn_where_it_is_known() -> None:
