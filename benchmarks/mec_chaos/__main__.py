@@ -14,7 +14,6 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +63,9 @@ def _runs(options: argparse.Namespace, commit: str, folder: Path) -> None:
         field = Field(find_site(ue, folder, sockets), options.platform)
         with _prepared(field, options), field.held():
             chaos = Chaos(field, folder)
-            seeds = _seeds(options.seed, commit, chaos.next_number)
-            for done, seed in enumerate(islice(seeds, options.count)):
-                schedule = draw(seed, options.platform, HAS[options.hosts], options.kinds)
-                chaos.once(schedule, f"{done + 1}/{options.count}", options.count - done)
+            schedules = [*_schedules(options, commit, chaos.next_number)]
+            for done, schedule in enumerate(schedules):
+                chaos.once(schedule, f"{done + 1}/{len(schedules)}", len(schedules) - done)
 
 
 @contextlib.contextmanager
@@ -81,14 +79,20 @@ def _prepared(field: Field, options: argparse.Namespace) -> Iterator[None]:
         yield
     finally:
         if options.hosts == "prepared":
+            with contextlib.suppress(CommandError):
+                field.remove()
             field.restore()
 
 
-def _seeds(given: int | None, commit: str, number: int) -> Iterator[int]:
-    """A given seed again and again, or those of the commit, from a number on."""
-    while True:
-        yield seed_of(commit, number) if given is None else given
-        number += 1
+def _schedules(options: argparse.Namespace, commit: str, number: int) -> Iterator[Schedule]:
+    """Those that are given, or of one seed, or of the commit, from a number on."""
+    if options.schedule:
+        for file in options.schedule:
+            yield Schedule.from_json(json.loads(file.read_text(encoding="utf-8")))
+        return
+    for each in range(number, number + options.count):
+        seed = seed_of(commit, each) if options.seed is None else options.seed
+        yield draw(seed, options.platform, HAS[options.hosts], options.kinds)
 
 
 class Chaos:
@@ -194,6 +198,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--count", type=int, default=10, metavar="N", help="runs; 0: report alone")
     parser.add_argument("--seed", type=int, metavar="N", help="of every run; default: the commit's")
+    parser.add_argument(
+        "--schedule",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="one run of each of these, as schedule.json of an earlier run has it",
+    )
     parser.add_argument("--platform", choices=["docker", "kubernetes"], default="docker")
     parser.add_argument(
         "--kinds", nargs="+", choices=KINDS, default=(), help="of faults; default: all"

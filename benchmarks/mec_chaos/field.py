@@ -27,6 +27,8 @@ DECLARATION = PROJECT / "benchmarks" / "mec_chaos" / "journal" / "journal.yml"
 _VOLUMES = "/srv/mec/pv"
 _STATE = "/var/lib/mec-relocation"
 _ENGINE = "/var/lib/docker"
+# What the gateways go by.
+_DECISIONS = "/run/mec-gateway"
 _READABLE = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_NOCOLOR": "1"}
 # What an interrupted handoff left is leased for some seconds.
 _RETRIES = 5
@@ -43,9 +45,9 @@ _CONTAINERS = {
     "kubernetes": {"filter": f"name=k8s_app_{APP}-", "remove": ":"},
 }
 _FORGET = f"""
-rm -rf {_STATE}/apps/{APP} {_VOLUMES}/{APP}
+rm -rf {_STATE}/apps/{APP} {_VOLUMES}/{APP} {_VOLUMES}/{APP}.epoch-* {_DECISIONS}/{APP}
 sed -i '/^{APP} /d' {_STATE}/gateway/locations.map
-systemctl restart docker.service mec-relocation.service haproxy.service
+systemctl restart docker.service 'mec-relocation*.service' haproxy.service
 """
 
 
@@ -69,9 +71,9 @@ class Field:
         self.platform = platform
         self.cells = {worker.name: worker.cell for worker in site.workers}
         self.containers = {name: Container(name) for name in self.cells}
-        notes = f"{_STATE}/apps/{APP}"
+        watched = (f"{_STATE}/apps/{APP}", f"{_DECISIONS}/{APP}")
         self.hands = {
-            name: Hand(container, notes, APP_UID) for name, container in self.containers.items()
+            name: Hand(container, APP_UID, *watched) for name, container in self.containers.items()
         }
         self.ue = Container(site.ue.name)
         self.address = f"{APP}.{site.ue.domain}"
@@ -153,9 +155,8 @@ class Field:
         """Deploy the app; RLapp goes on with the apps that it knows."""
         self._play("deploy", "--limit", "!manager")
 
-    def recover(self) -> None:
-        """Bring the app back, however it was left: it serves, and its volume is empty."""
-        self.heal()
+    def remove(self) -> None:
+        """Have the app no more, nor its volume."""
         arguments = {"app": {"name": APP}, "state": "absent", "purge": True}
         module = ("-m", "mec.relocation.app_instance", "-a", json.dumps(arguments))
         for left in reversed(range(_RETRIES)):
@@ -166,6 +167,13 @@ class Field:
                 if not left:
                     raise
                 time.sleep(_RETRY_S)
+        for container in self.containers.values():
+            container.run(f"rm -f /etc/haproxy/apps.d/{APP}.cfg; systemctl reload haproxy.service")
+
+    def recover(self) -> None:
+        """Bring the app back, however it was left: it serves, and its volume is empty."""
+        self.heal()
+        self.remove()
         self.deploy()
 
     def force(self) -> None:
@@ -230,11 +238,9 @@ class Field:
 
     def evidence(self, since: str) -> dict[str, str]:
         """What somebody wants to see of a run that failed, by the name of a file."""
-        locations = f"{_STATE}/gateway/locations.map"
         shown: Mapping[str, str] = {
             "notes": f'cd {_STATE}/apps/{APP} && for f in *.json; do echo "== $f"; cat $f; done',
-            "gateway": f"cat {locations};"
-            f" echo 'show map {locations}' | socat - /run/haproxy/mec.sock",
+            "gateway": f"head {_STATE}/gateway/locations.map {_DECISIONS}/*",
             "containers": f"docker ps --all --filter label=relocation.mec.app={APP}",
             "processes": "ps axfo pid,ppid,stat,lstart,args",
             "journalctl": f"journalctl --no-pager --output=short-precise --since='{since}'",

@@ -175,15 +175,15 @@ class Hand:
     """What the harness has on an ME host; see `programs/hand.py`.
 
     Attributes:
-        changes: of notes: when, which file, and its content.
+        changes: of notes and decisions: when, which file, and its content.
         beats: which instance, and when.
     """
 
-    def __init__(self, host: Container, notes: str, uid: int) -> None:
+    def __init__(self, host: Container, uid: int, *watched: str) -> None:
         self.host = host
         self.changes: list[tuple[float, str, str]] = []
         self.beats: list[tuple[str, float]] = []
-        self._arguments = (notes, str(uid))
+        self._arguments = (str(uid), *watched)
         self._changed = threading.Condition()
         self._ended: dict[str, Struck] = {}
         self._process: subprocess.Popen[str] | None = None

@@ -14,6 +14,8 @@ from . import history
 from .beats import Overlap
 from .history import Write
 
+# What a note says while nobody knows yet how it ends.
+_UNFINISHED = ("relocating", "taking")
 # What a fault with this in its name may take from the page cache of a host.
 _FORGETS = ("power",)
 
@@ -122,13 +124,18 @@ def _untrue(seen: Seen, verdict: Verdict) -> list[str]:
         if newest is not None and newest["outcome"] != "uncertain":
             found.append(f"{newest['outcome']}, and nobody serves")
         return found
+    # Where a clock was stepped, nobody knows which one is the newest.
+    last = seen.records if "clock" in seen.kinds else seen.records[-1:]
+    told = [ends_on(record) for record in last]
     if newest is None and seen.told:
         found.append("no record tells how it ended")
-    elif newest is not None and (told := ends_on(newest)) != verdict.serves_on:
-        found.append(f"{newest['outcome']}: {told or 'nowhere'}, and {verdict.serves_on} serves")
+    elif newest is not None and verdict.serves_on not in told:
+        found.append(
+            f"{newest['outcome']}: {told[-1] or 'nowhere'}, and {verdict.serves_on} serves"
+        )
     for host, app in seen.survey.items():
         state = "absent" if app is None else app["state"]
-        if (state == "serving") != (host == verdict.serves_on) or state == "relocating":
+        if (state == "serving") != (host == verdict.serves_on) or state in _UNFINISHED:
             found.append(f"{host} notes {state}, and {verdict.serves_on} serves")
     for host, there in seen.gateways.items():
         if there != verdict.serves_on:
@@ -137,12 +144,8 @@ def _untrue(seen: Seen, verdict: Verdict) -> list[str]:
 
 
 def ends_on(record: Mapping[str, Any]) -> str | None:
-    """The ME host that serves by a record; None where it does not know.
-
-    What was uncertain, and is settled since, says where it is in `settled`.
-    """
-    where = {"completed": record["target"], "aborted": record["source"]}
-    return where.get(record["outcome"]) or record.get("settled")
+    """The ME host that serves by a record; None where it does not know."""
+    return {"completed": record["target"], "aborted": record["source"]}.get(record["outcome"])
 
 
 def _blind(seen: Seen) -> list[str]:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 # Of all runs, how many have two faults.
 TWO_FAULTS = 1 / 3
-# Of all moments, how many lie anywhere in a handoff; others are close to a change of a note.
+# Of all moments, how many lie anywhere in a handoff; others are close to a step of it.
 ANYWHERE = 1 / 3
 # A handoff begins with questions, and ends with reports: what lies within counts as well.
 _FRACTIONS = (0.0, 1.05)
-# The notes of a host change so often in a handoff, or less.
-_CHANGES = (1, 2, 3)
+# What a host notes of the app, and what its gateway goes by, change so often in a handoff, or less.
+_CHANGES = (1, 2, 3, 4, 5)
 _SCENARIOS = {"proactive": 6, "announced": 2, "reactive": 2}
 
 
@@ -86,7 +86,7 @@ class Moment:
     """When a fault strikes.
 
     Attributes:
-        host: source or target, whose notes have to change first; empty: no change is waited for.
+        host: source or target, where a note or a gateway has to change first; empty: none has to.
         change: how many changes there have to be; 0: none.
         fraction: of the handoff's usual length, since it began (where no change is waited for).
         after_s: since the change.
@@ -129,6 +129,14 @@ class Schedule:
     def as_json(self) -> dict[str, Any]:
         """The schedule as it is kept."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Schedule:
+        """A schedule that was kept, whatever its seed draws by now."""
+        faults = (
+            Fault(**{**fault, "moment": Moment(**fault["moment"])}) for fault in kept["faults"]
+        )
+        return cls(kept["seed"], kept["scenario"], tuple(faults))
 
 
 def seed_of(commit: str, number: int) -> int:

@@ -5,14 +5,14 @@
 
 """What the harness has on an ME host: it watches notes and beats, and strikes.
 
-    hand.py NOTES UID
+    hand.py UID WATCHED...
 
 Each line of standard input is a JSON object with the shell command `sh` and an `id`: the command is
 begun at once. Each line of standard output is a JSON object, with times of CLOCK_MONOTONIC, which
 all hosts of the testbed share:
 
     {"ready": t}
-    {"changed": t, "file": name, "text": content}      a file below NOTES has changed
+    {"changed": t, "file": name, "text": content}      one that is WATCHED, or lies in such a folder
     {"beats": [[instance, t], ...]}
     {"id": id, "began_s": t, "ended_s": t, "status": n, "said": text}
 
@@ -29,6 +29,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,33 +48,43 @@ def say(**said: Any) -> None:
 
 
 class Notes:
-    """The files of a folder that may come and go."""
+    """Files, and those of folders, all of which may come and go."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, watched: Sequence[Path]) -> None:
+        self._watched = watched
         self._seen = self._look()
 
-    def _look(self) -> dict[str, tuple[int, int]]:
+    def _look(self) -> dict[Path, tuple[int, int]]:
         seen = {}
-        with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
-            for entry in entries:
-                if entry.name.startswith(IGNORED) or entry.name.endswith(LOCK):
-                    continue
-                with contextlib.suppress(OSError):
-                    found = entry.stat()
-                    seen[entry.name] = found.st_ino, found.st_mtime_ns
+        for file in self._files():
+            with contextlib.suppress(OSError):
+                found = file.stat()
+                seen[file] = found.st_ino, found.st_mtime_ns
         return seen
+
+    def _files(self) -> Iterator[Path]:
+        for path in self._watched:
+            try:
+                names = os.listdir(path)
+            except NotADirectoryError:
+                yield path
+            except OSError:
+                continue
+            else:
+                for name in names:
+                    if not name.startswith(IGNORED) and not name.endswith(LOCK):
+                        yield path / name
 
     def tell(self) -> None:
         """Tell what has changed."""
         now = self._look()
-        changed = [name for name in {*now, *self._seen} if now.get(name) != self._seen.get(name)]
+        changed = [file for file in {*now, *self._seen} if now.get(file) != self._seen.get(file)]
         self._seen = now
-        for name in changed:
+        for file in changed:
             text = ""
             with contextlib.suppress(OSError):
-                text = (self._folder / name).read_text(errors="replace")[:2000]
-            say(changed=time.monotonic(), file=name, text=text)
+                text = " ".join(file.read_text(errors="replace").split())
+            say(changed=time.monotonic(), file=file.name, text=text)
 
 
 class Strikes:
@@ -165,7 +176,8 @@ class Beats:
 
 def main() -> None:
     """Watch and strike until standard input ends."""
-    notes, strikes, beats = Notes(Path(sys.argv[1])), Strikes(), Beats(int(sys.argv[2]))
+    notes, beats = Notes([Path(path) for path in sys.argv[2:]]), Beats(int(sys.argv[1]))
+    strikes = Strikes()
     told_s = time.monotonic()
     rest = b""
     with selectors.DefaultSelector() as ready:

@@ -67,7 +67,7 @@ def test_a_change_of_a_note_is_told_once_and_leases_are_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hand = load("programs/hand.py")
-    notes = hand.Notes(tmp_path / "app")
+    notes = hand.Notes([tmp_path / "app", tmp_path / "decision"])
     notes.tell()
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "instance.json").write_text('{"state": "prepared"}')
@@ -76,10 +76,13 @@ def test_a_change_of_a_note_is_told_once_and_leases_are_not(
     notes.tell()
     (tmp_path / "app" / "instance.json").unlink()
     notes.tell()
+    (tmp_path / "decision").write_text("worker1\n")
+    notes.tell()
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(each["file"], each["text"]) for each in said] == [
         ("instance.json", '{"state": "prepared"}'),
         ("instance.json", ""),
+        ("decision", "worker1"),
     ]
 
 

@@ -97,9 +97,8 @@ def test_what_never_began_needs_no_record() -> None:
     assert not judge(stayed, BOUND_S).failed
 
 
-def test_what_was_uncertain_and_is_settled_says_where() -> None:
-    settled = seen(records=[record("uncertain", settled="worker2")])
-    assert not judge(settled, BOUND_S).failed
+def test_what_was_uncertain_and_ended_since_has_a_record_of_it() -> None:
+    assert not judge(seen(records=[record("uncertain"), record("completed")]), BOUND_S).failed
 
 
 def test_a_power_cut_may_take_what_was_never_synced() -> None:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 from mec_chaos.schedule import KINDS, TWO_FAULTS, Schedule, draw, seed_of
 
 HAS = ("disks", "clock")
@@ -25,6 +27,11 @@ def test_seeds_come_from_the_commit_and_the_number() -> None:
     seeds = {seed_of(commit, number) for commit in ("abc", "abd") for number in range(100)}
     assert len(seeds) == 200
     assert seed_of("abc", 1) == seed_of("abc", 1)
+
+
+def test_a_schedule_that_was_kept_is_the_same() -> None:
+    for schedule in drawn():
+        assert Schedule.from_json(json.loads(json.dumps(schedule.as_json()))) == schedule
 
 
 def test_every_kind_is_drawn_where_it_is_known() -> None:
@@ -50,7 +57,7 @@ def test_moments_lie_before_the_cutover_and_after_it_and_close_to_each_change() 
     anywhere = [moment.fraction for moment in moments if not moment.change]
     assert min(anywhere) < 0.02 and max(anywhere) > 1.0
     assert {(moment.host, moment.change) for moment in moments if moment.change} == {
-        (host, change) for host in ("source", "target") for change in (1, 2, 3)
+        (host, change) for host in ("source", "target") for change in (1, 2, 3, 4, 5)
     }
 
 
