@@ -127,10 +127,15 @@ class _Peers:
                 name: peer.begin(steps.Parts([self._app])).result()[self._app]
                 for name, peer in self.reached.items()
             }
-        return {
-            name: peer.begin(steps.Lock(self._app, _OWNER)).result()
-            for name, peer in self.reached.items()
-        }
+        parts = {}
+        for name, peer in self.reached.items():
+            parts[name] = peer.begin(steps.Lock(self._app, _OWNER)).result()
+            self._stack.callback(self._leave, peer)
+        return parts
+
+    def _leave(self, peer: Host) -> None:
+        with contextlib.suppress(RelocationError):
+            peer.begin(steps.Unlock(self._app, keep_lease=False)).result()
 
 
 class Deployment:

@@ -39,6 +39,11 @@ class AppState:
             if (folder / "app.json").exists() or (folder / "owner.json").exists():
                 yield cls(state_dir, folder.name)
 
+    @property
+    def is_declared(self) -> bool:
+        """Whether the app was deployed or prepared here at some time."""
+        return (self.folder / "app.json").exists()
+
     def declaration(self) -> App:
         """The app as it was deployed here.
 
