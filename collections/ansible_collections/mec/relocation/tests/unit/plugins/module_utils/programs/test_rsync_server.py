@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mec.relocation.plugins.module_utils.volume.rsync_server import arguments
+from ansible_collections.mec.relocation.plugins.module_utils.programs.rsync_server import arguments
 
 FLAGS = "-lHogDtpAXrSe.iLsfxCIvu --log-format=%i --delete --stats -@-1 --numeric-ids"
 ASKED = f"rsync --server {FLAGS} . {{}}"

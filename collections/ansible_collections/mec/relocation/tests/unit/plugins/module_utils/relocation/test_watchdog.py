@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guardian: real processes, one of which dies."""
+"""The watchdog: real processes, one of which dies."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.mec.relocation.plugins.module_utils.relocation.watchdog import Guardian
+from ansible_collections.mec.relocation.plugins.module_utils.relocation.watchdog import Watchdog
 
 
 def run_and_die(undo: Callable[[], None], *steps: str) -> None:
     """Run a cutover in a process that is killed after these steps."""
     pid = os.fork()
     if pid == 0:
-        with Guardian(undo) as guardian:
+        with Watchdog(undo) as watchdog:
             for step in steps:
-                getattr(guardian, step)()
+                getattr(watchdog, step)()
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
 
@@ -50,12 +50,12 @@ def test_it_undoes_before_the_point_of_no_return(
 
 
 def test_it_does_nothing_when_all_is_well(tmp_path: Path) -> None:
-    with Guardian((tmp_path / "undone").touch):
+    with Watchdog((tmp_path / "undone").touch):
         pass
     assert not (tmp_path / "undone").exists()
 
 
 def test_it_undoes_when_the_cutover_raises(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), Guardian((tmp_path / "undone").touch):
+    with pytest.raises(KeyError), Watchdog((tmp_path / "undone").touch):
         raise KeyError
     assert (tmp_path / "undone").exists()
