@@ -19,7 +19,7 @@ from ..wire import steps
 from ..wire.channel import Channel
 from ..wire.host import Host, begun
 from . import owner
-from .lease import Lease, working
+from .lease import Lease
 from .local import LocalHost
 from .lock import DEPLOYMENT, Lock
 from .me_host import MeHost
@@ -66,12 +66,14 @@ def deploy(
     name = check_name(declaration.get("name"))
     kept = AppState(config.state_dir, name)
     with contextlib.ExitStack() as stack:
-        if not check and resume:
+        if not check:
+            patience_s = _SETTLE_S if resume else 0.0
+            stack.enter_context(Lock(kept.folder, name).held(_OWNER, DEPLOYMENT, patience_s))
+        if not check and not resume:
             # A person's decision outranks the lease of a handoff that was interrupted.
-            stack.enter_context(Lock(kept.folder, name).held(_OWNER, DEPLOYMENT, _SETTLE_S))
-        elif not check:
-            stack.enter_context(working(kept.folder, name, _OWNER, DEPLOYMENT))
-            stack.callback(Lease(kept.folder, name).release, _OWNER)
+            lease = Lease(kept.folder, name)
+            lease.acquire(_OWNER)
+            stack.callback(lease.release, _OWNER)
         peers = _Peers(config, name, stack, check=check)
         deployment = Deployment(MeHost(config), peers, dead, check=check)
         if state == "serving" and resume:
@@ -249,9 +251,10 @@ class Deployment:
         if not self.check:
             if serves_here:
                 self._tell_gateways(steps.CloseGateway(name))
-            kept.forget()
             if purge:
                 shutil.rmtree(volume, ignore_errors=True)
+            # Last, because it takes the lock's file away.
+            kept.forget()
         return changes
 
     # -- who owns it ------------------------------------------------------------------------
