@@ -169,6 +169,9 @@ class Deployment:
                 self._renew(app, image_id, changes)
                 self.me_host.serve(app.name, _ACTIVATE_S)
             return changes + self._open_gateways(app.name)
+        if not (self.check or kept.declared):
+            # Kept before it can be refused: `settle` has to know what it is to serve.
+            kept.declare(app)
         parts = self._parts(app.name)
         for peer, part in parts.items():
             self._refuse_second_writer(app.name, peer, part)
@@ -212,7 +215,7 @@ class Deployment:
         if not self.check:
             if self.me_host.platform.find(name) is None:
                 image_id = self.me_host.pull(app.image)["image_id"]
-                self.me_host.platform.create(app, image_id, image_id, first=False)
+                self.me_host.platform.create(app, image_id, image_id, first=note.copy == 0)
             self._own(name, parts)
         return ["owner"]
 
