@@ -61,7 +61,8 @@ gateway:
 apps:
   description:
     - The apps that the host knows, by name.
-    - C(state) is V(serving), V(prepared), V(relocating) or V(absent).
+    - C(state) is V(serving), V(prepared), V(taking), V(relocating), V(retired) or V(absent).
+    - C(declaration) is null where the host has only been told which one owns the app.
   returned: success
   type: dict
 ansible_facts:

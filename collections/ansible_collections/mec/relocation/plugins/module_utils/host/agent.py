@@ -4,8 +4,8 @@
 
 """The agent: the far end of a channel, which sshd has the server run for the restricted key.
 
-It reads steps, one JSON object a line, takes them and answers in the same form. When the channel
-closes, holds that it set are released, so that a source that vanished leaves no request waiting.
+It reads steps, one JSON object a line, takes them and answers in the same form. It ends with the
+channel, and with it the locks of apps end that it had; a hold ends by itself.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from ..wire import steps
 from ..wire.channel import Channel
 from ..wire.host import Host, begun
 from . import owner
-from .lease import Lease, working
+from .lease import Lease
 from .local import LocalHost
 from .lock import DEPLOYMENT, Lock
 from .me_host import MeHost
@@ -66,13 +66,14 @@ def deploy(
     name = check_name(declaration.get("name"))
     kept = AppState(config.state_dir, name)
     with contextlib.ExitStack() as stack:
-        if not check and resume:
+        if not check:
+            patience_s = _SETTLE_S if resume else 0.0
+            stack.enter_context(Lock(kept.folder, name).held(_OWNER, DEPLOYMENT, patience_s))
+        if not check and not resume:
             # A person's decision outranks the lease of a handoff that was interrupted.
-            stack.enter_context(Lock(kept.folder, name).held(_OWNER, DEPLOYMENT, _SETTLE_S))
-        elif not check:
-            # Nothing follows it that would need the lease.
-            stack.callback(Lease(kept.folder, name).release, _OWNER)
-            stack.enter_context(working(kept.folder, name, _OWNER, DEPLOYMENT))
+            lease = Lease(kept.folder, name)
+            lease.acquire(_OWNER)
+            stack.callback(lease.release, _OWNER)
         peers = _Peers(config, name, stack, check=check)
         deployment = Deployment(MeHost(config), peers, dead, check=check)
         if state == "serving" and resume:
@@ -173,6 +174,9 @@ class Deployment:
                 self._renew(app, image_id, changes)
                 self.me_host.serve(app.name, _ACTIVATE_S)
             return changes + self._open_gateways(app.name)
+        if not (self.check or kept.declared):
+            # Kept before it can be refused: `settle` has to know what it is to serve.
+            kept.declare(app)
         parts = self._parts(app.name)
         for peer, part in parts.items():
             self._refuse_second_writer(app.name, peer, part)
@@ -216,7 +220,7 @@ class Deployment:
         if not self.check:
             if self.me_host.platform.find(name) is None:
                 image_id = self.me_host.pull(app.image)["image_id"]
-                self.me_host.platform.create(app, image_id, image_id, first=False)
+                self.me_host.platform.create(app, image_id, image_id, first=note.copy == 0)
             self._own(name, parts)
         return ["owner"]
 
@@ -255,9 +259,10 @@ class Deployment:
         if not self.check:
             if serves_here:
                 self._tell_gateways(steps.CloseGateway(name))
-            kept.forget()
             if purge:
                 shutil.rmtree(volume, ignore_errors=True)
+            # Last, because it takes the lock's file away.
+            kept.forget()
         return changes
 
     # -- who owns it ------------------------------------------------------------------------

@@ -51,11 +51,12 @@ def _app(
     me_host: MeHost, kept: AppState, last: dict[str, Any] | None, asking: ThreadPoolExecutor
 ) -> dict[str, Any]:
     """What is known of an app; ``healthy`` is being asked."""
-    declared = kept.declaration()
+    # A host that has only been told who its owner is does not know what it is.
+    declared = kept.declaration() if kept.declared else None
     note = kept.note()
     instance = me_host.platform.find(kept.name)
     return {
-        "declaration": declared.public(),
+        "declaration": declared.public() if declared else None,
         "state": str(note.state),
         "handoff": note.handoff or None,
         "epoch": note.known,
@@ -65,7 +66,7 @@ def _app(
         "busy": holder.owner if (holder := Lock(kept.folder, kept.name).holder()) else None,
         "lease": Lease(kept.folder, kept.name).current(),
         "instance": None
-        if instance is None
+        if instance is None or declared is None
         else {
             "name": instance.name,
             "address": instance.address,
@@ -74,7 +75,7 @@ def _app(
             "running": instance.running,
             "healthy": asking.submit(me_host.serves, declared, instance),
         },
-        "volume": _volume(me_host.config, declared),
+        "volume": _volume(me_host.config, declared) if declared else None,
         "last_relocation": last,
     }
 

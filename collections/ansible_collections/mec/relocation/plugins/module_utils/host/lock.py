@@ -23,6 +23,8 @@ from pathlib import Path
 from ..ground.errors import RelocationError
 
 _PAUSE_S = 0.02
+# Who asks for the holder has the lock for an instant itself.
+_GLANCE_S = 0.1
 # What the reconciler does is done within this, or waits for another host without the lock.
 _RECONCILER_S = 10.0
 # How long a process that was killed may take to go.
@@ -125,7 +127,7 @@ class Lock:
             while not _locked(file, fcntl.LOCK_EX):
                 holder = self._read(file)
                 waits = holder is None or holder.kind == RECONCILER
-                if time.monotonic() - began > max(patience_s, _RECONCILER_S if waits else 0.0):
+                if time.monotonic() - began > max(patience_s, _RECONCILER_S if waits else _GLANCE_S):
                     raise self._busy(holder)
                 time.sleep(_PAUSE_S)
             line = json.dumps(asdict(Holder(os.getpid(), _began(os.getpid()), owner, kind)))

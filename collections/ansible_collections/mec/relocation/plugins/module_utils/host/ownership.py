@@ -193,6 +193,8 @@ class Ownership:
             place = self._instances.serve(app, timeout_s)
 
         decision = protocol.decide(before, protocol.Asked(attempt))
+        if decision.answer is not Answer.TOOK:
+            return {**told(decision), **place}
         hands = {**self.hands(app), Do.SERVE: serve}
         try:
             end_passes(kept.folder)

@@ -17,7 +17,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ..ground import library
@@ -74,16 +74,22 @@ class Reconciler:
 
     def reconcile(self, app: str) -> None:
         """Look after one app; what cannot be done is logged, and tried again."""
-        try:
+        with self._trying(app):
             note = self._state(app).note()
             unfinished = note.state in (State.RELOCATING, State.TAKING)
             if unfinished or time.monotonic() - self._looked.get(app, -_LOOK_S) >= _LOOK_S:
                 self._tend(app)
                 self._looked[app] = time.monotonic()
             self._said.pop(app, None)
+
+    @contextlib.contextmanager
+    def _trying(self, app: str) -> Iterator[None]:
+        """Log what fails, once: the other apps have to be looked after all the same."""
+        try:
+            yield
         except Busy:
             pass  # whoever works on it knows better
-        except Exception as error:  # the other apps have to be looked after all the same
+        except Exception as error:  # as above
             if self._said.get(app) != str(error):
                 self._said[app] = str(error)
                 _log.warning("%s: %s", app, error)
@@ -193,7 +199,7 @@ class Reconciler:
             if any(part["current"] for part in parts.values()) or len(parts) == len(
                 self._config.peers
             ):
-                with contextlib.suppress(Busy):
+                with self._trying(app):
                     self._vouched(app, parts)
 
     def _ask_all(self, question: steps.Parts) -> list[dict[str, steps.Part] | None]:
@@ -220,10 +226,10 @@ class Reconciler:
                 hands = {**self._hands(app), Do.END: lambda _note: self._put_aside(app, note)}
                 carry_out(decision, hands)
                 _log.warning("%s: %s is its owner since this host went", app, at)
+            if at not in ("", self._config.name) and known >= note.known:
+                # This host's gateway may not have been told while it was away.
+                self._me_host.open_gateway(app, at)
             kept.mark_current()
-        if at not in ("", self._config.name) and known >= note.known:
-            # This host's gateway may not have been told while it was away.
-            self._me_host.open_gateway(app, at)
         self.changed(app)
 
     def _put_aside(self, app: str, note: Note) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ansible_collections.mec.relocation.plugins.module_utils.ground.config import HostConfig
-from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import TABLE, Handler, Step
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import TABLE, Step
 
 
 def host_config(place: Path, name: str, *peers: str) -> HostConfig:
@@ -34,12 +35,8 @@ def host_config(place: Path, name: str, *peers: str) -> HostConfig:
 def fake_host(take: Callable[..., Any]) -> Any:
     """An ME host of which a function takes every step, and the stream of one that has one."""
 
-    def handler(step: type[Step[Any]]) -> Handler[..., Any]:
-        def method(_host: object, *arguments: Any, **named: Any) -> Any:
-            stream, rest = (arguments[:1], arguments[1:]) if step.streams else ((), arguments)
-            return take(step(*rest, **named), *stream)
+    def handler(step: type[Step[Any]]) -> Callable[..., Any]:
+        return lambda *stream, **arguments: take(step(**arguments), *stream)
 
-        return Handler(step, method)
-
-    members = {name: handler(step) for name, step in TABLE.items()}
-    return type("FakeHost", (), {"load": lambda _host: None, **members})()
+    handlers = {step: handler(step) for step in TABLE.values()}
+    return SimpleNamespace(load=lambda: None, handlers=handlers)

@@ -31,6 +31,9 @@ def host(state: str = "absent", **more: Any) -> dict[str, Any]:
                 "state": state,
                 "handoff": None,
                 "lease": None,
+                "busy": None,
+                "peer": None,
+                "epoch": 1,
                 **more,
             }
         }
@@ -166,10 +169,22 @@ def test_a_ue_in_its_target_cell_stays() -> None:
         ({"apps": ("other",)}, "App 'other' is not declared"),
         ({"apps": ("../x",)}, "not a DNS label"),
         ({"worker2": {"unreachable": True, "msg": "timed out"}}, "worker2 does not answer: timed"),
-        ({"worker1": {"unreachable": True, "msg": "x"}}, "serves on no ME host that answers"),
+        (
+            {"worker1": {"unreachable": True, "msg": "x"}},
+            "serves on no ME host that answers; worker1 .* -e keep=worker2 -e dead=worker1",
+        ),
         ({"worker1": host()}, "serves nowhere"),
         ({"worker2": host("serving")}, "serves on several ME hosts: worker1, worker2"),
-        ({"worker1": host("relocating")}, "settle.yml -e app=videoapp"),
+        (
+            {"worker1": host("relocating", peer="worker2")},
+            "as worker1 and worker2 reach .* -e app=videoapp -e keep=worker1 -e dead=worker2",
+        ),
+        (
+            {"worker2": host("taking", peer="worker1")},
+            "as worker2 and worker1 reach .* -e app=videoapp -e keep=worker2 -e dead=worker1",
+        ),
+        ({"worker1": host("relocating", busy="first")}, "being relocated by handoff first"),
+        ({"worker2": host("taking", lease={"owner": "first"})}, "relocated by handoff first"),
         ({"worker2": host(lease={"owner": "other"})}, "is being relocated by handoff other"),
     ],
 )
@@ -182,7 +197,13 @@ def test_a_handoff_may_go_on_under_its_own_lease() -> None:
     assert decide("in_execution", worker2=host("prepared", handoff="a", lease={"owner": "a"}))
 
 
-STATES = ["absent", "prepared", "serving", "relocating"]
+def test_where_two_say_that_it_serves_there_the_newer_epoch_counts() -> None:
+    # worker1 has begun again, and has not heard yet that worker2 has been made the owner.
+    found = decide(worker1=host("serving", epoch=1), worker2=host("serving", epoch=2))
+    assert (found.relocations[0].decision, found.relocations[0].source) == ("nothing", "worker2")
+
+
+STATES = ["absent", "prepared", "serving", "relocating", "taking", "retired"]
 
 
 @given(

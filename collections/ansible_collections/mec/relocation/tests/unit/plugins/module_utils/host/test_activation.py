@@ -28,6 +28,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.platform.instance i
     Instance,
     new_activation_token,
 )
+from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import Activated
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 
 IMAGE = "sha256:1"
@@ -144,7 +145,16 @@ def declaration(instances: Instances) -> dict[str, Any]:
 @pytest.fixture
 def target(tmp_path: Path, instances: Instances) -> MeHost:
     config = replace(host_config(tmp_path, "worker2"), address="127.0.0.1")
-    return MeHost(config, instances)  # type: ignore[arg-type]
+    made = MeHost(config, instances)  # type: ignore[arg-type]
+    made.ownership.lock("videoapp", "handoff")
+    return made
+
+
+def activated(target: MeHost) -> Activated:
+    """What a source is answered that offers the app, and asks the target to serve it."""
+    attempt = target.ownership.part("videoapp")["newest"] + 1
+    assert target.ownership.offer("videoapp", attempt, "handoff", "worker1")["answer"] == "accepted"
+    return target.ownership.activate("videoapp", attempt, 5.0)
 
 
 def activate(port: int, **headers: str) -> int:
@@ -161,7 +171,7 @@ def test_only_its_me_host_activates_an_instance(
     for headers in ({}, {"Authorization": "Bearer guessed"}):
         assert activate(instances.port, **headers) == 403
     assert target.is_prepared(declaration, IMAGE)
-    target.activate("videoapp", timeout_s=5.0)
+    assert activated(target)["answer"] == "took"
     assert target.serves(App.from_dict(declaration), target.platform.find("videoapp"))  # type: ignore[arg-type]
 
 
@@ -169,7 +179,10 @@ def test_another_process_of_the_me_host_activates_it_too(
     target: MeHost, instances: Instances, declaration: dict[str, Any]
 ) -> None:
     target.prepare(declaration, IMAGE, "handoff")
-    MeHost(target.config, target.platform).activate("videoapp", timeout_s=5.0)
+    target.ownership.unlock("videoapp", keep_lease=True)
+    another = MeHost(target.config, target.platform)
+    another.ownership.lock("videoapp", "handoff")
+    assert activated(another)["name"] == "videoapp-1"
     assert instances.running is not None
     assert instances.running.active
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent: one answer a request, whatever happens, and no hold that outlives its channel."""
+"""The agent: one answer a request, whatever happens, and nothing of its own accord."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.wire import steps
 from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import Step
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import fake_host
 
-HOLD = {"app": "a", "max_s": 2.0, "host": "worker1"}
+HOLD = {"app": "a", "max_s": 2.0, "host": "worker1", "owner": "h", "end_s": 9.0}
 
 
 class Noting:
@@ -30,7 +30,7 @@ class Noting:
 
     def take(self, step: Step[Any], *stream: Any) -> Any:
         self.taken.append(step)
-        if isinstance(step, steps.Kill):
+        if isinstance(step, steps.Remove):
             raise RelocationError("no such instance")
         if isinstance(step, steps.Settle):
             raise KeyError("unexpected")
@@ -75,14 +75,14 @@ def stream(*records: list[bytes]) -> bytes:
 
 
 def test_steps_are_answered_in_their_order() -> None:
-    _, answers = serve(("hold", HOLD), ("release", {"app": "a"}))
+    _, answers = serve(("hold", HOLD), ("release", {"app": "a", "owner": "h"}))
     assert answers == [{"id": 1, "result": "hold done"}, {"id": 2, "result": "release done"}]
 
 
-@pytest.mark.parametrize("step", ["freeze", "_state", "image_export_all", "gateway", "fence"])
-def test_a_step_that_is_not_offered_is_refused(step: str) -> None:
-    arguments = {"app": "a", "handoff": "h", "target": "t"} if step == "fence" else {"app": "a"}
-    me_host, [answer] = serve((step, arguments))
+@pytest.mark.parametrize("step", ["freeze", "_state", "image_export_all", "gateway", "serves"])
+def test_a_step_that_is_not_offered_is_refused(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps.Serves, "peers_may", False)
+    me_host, [answer] = serve((step, {"app": "a"}))
     assert "knows no step" in answer["error"]
     assert me_host.taken == []
 
@@ -108,19 +108,17 @@ def test_arguments_that_are_not_the_steps_are_refused(arguments: dict[str, Any])
 
 def test_an_error_is_an_answer() -> None:
     _, answers = serve(
-        ("kill", {"app": "a"}), ("settle", {"app": "a", "handoff": "h"}), ("hold", HOLD)
+        ("remove", {"app": "a"}), ("settle", {"app": "a"}), ("hold", HOLD)
     )
     assert answers[0]["error"] == "no such instance"
     assert "KeyError" in answers[1]["error"]
     assert answers[2]["result"] == "hold done"
 
 
-def test_a_hold_ends_with_its_channel() -> None:
-    me_host, _ = serve(("hold", HOLD), ("hold", {**HOLD, "app": "b"}), ("release", {"app": "b"}))
-    assert [step for step in me_host.taken if isinstance(step, steps.Release)] == [
-        steps.Release("b"),
-        steps.Release("a"),
-    ]
+def test_a_channel_that_closes_decides_nothing() -> None:
+    # A hold ends by itself, also where the agent that asked for it was killed.
+    me_host, _ = serve(("hold", HOLD))
+    assert me_host.taken == [steps.Hold("a", 2.0, "worker1", "h", 9.0)]
 
 
 def test_a_step_takes_the_stream_that_follows_it() -> None:
@@ -136,7 +134,7 @@ def test_a_step_takes_the_stream_that_follows_it() -> None:
 
 @pytest.mark.parametrize(
     ("step", "arguments"),
-    [("verify", {"app": "a", "handoff": "h1"}), ("verify", {}), ("apply", {"app": 1})],
+    [("verify", {"app": "a"}), ("verify", {}), ("apply", {"app": 1})],
 )
 def test_a_stream_that_is_refused_does_not_end_the_channel(
     step: str, arguments: dict[str, Any]

@@ -273,6 +273,8 @@ def relocate(
     host = TargetHost(config, engine)  # type: ignore[arg-type]
     host.engine = engine
     target = Wire(host)
+    attempt = 1 + target.begin(steps.Lock(APP, HANDOFF)).result()["newest"]
+    target.begin(steps.Ready(APP, HANDOFF)).result()
     record = Record(0.0, [], id=HANDOFF)
     commits = Committing()
     with VolumeCopy(passes, target, APP, lambda: [os.getpid()], hold_s=10.0) as volume:
@@ -283,11 +285,14 @@ def relocate(
         else:
             transfer = Proactive(app, "sha256:base", HANDOFF, target, volume)
         transfer.ahead(record)
+        offered = target.begin(steps.Offer(APP, attempt, HANDOFF, "worker1")).result()
+        assert offered["answer"] == "accepted", offered
         # Few are synced one by one, many with all others.
         write_the_last(passes.source, database, files=50 if way == "reactive" else 3)
         transfer.last(record)
-        target.begin(steps.Activate(APP, 10.0)).result()
-        target.begin(steps.Settle(APP, HANDOFF)).result()
+        told = target.begin(steps.Activate(APP, attempt, 10.0)).result()
+        assert told["answer"] == "took", told
+        target.begin(steps.Settle(APP)).result()
     assert (record.fallback is not None) == (way == "fallback"), record.fallback
     return commits.layers
 
@@ -300,7 +305,7 @@ def judge(instant: str, disks: dict[str, Path], source: Path, layers: int) -> di
         lost += [f"{os.fsdecode(path)} is there" for path in found if path not in wanted]
         control = left / f"control-{instant}"
         sees = not control.exists() or control.stat().st_size == 0
-        state = AppState(left / "state", APP).instance().get("state")
+        state = str(AppState(left / "state", APP).note().state)
         try:
             with contextlib.closing(sqlite3.connect(left / "pv" / APP / "app.db")) as database:
                 [[rows]] = database.execute("SELECT count(*) FROM acknowledged")
@@ -344,7 +349,7 @@ def main() -> None:
     spoil(without)
     if way == "fallback":
         VolumeWatch.__enter__ = unwatched  # type: ignore[method-assign]
-    passes = LocalPasses(place)
+    passes = LocalPasses(place, expected=False)
     # It stays open, as the app's does.
     database = furnish(passes.source)
     layers = relocate(way, place, Engine(disks["engine"].folder), passes, database)

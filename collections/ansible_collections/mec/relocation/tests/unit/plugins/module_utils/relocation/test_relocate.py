@@ -25,9 +25,9 @@ from ansible_collections.mec.relocation.plugins.module_utils.platform.instance i
 from ansible_collections.mec.relocation.plugins.module_utils.relocation import (
     relocate as relocation,
 )
+from ansible_collections.mec.relocation.plugins.module_utils.wire import steps
 from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import _message
 from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import (
-    Activate,
     Answer,
     Step,
     answers,
@@ -54,6 +54,12 @@ class Here(MeHost):
 
     def find(self, _app: str) -> Instance | None:
         return self.instance
+
+    def set_restarts(self, _app: str, _restarts: bool) -> None:
+        """Nothing: nobody restarts it."""
+
+    def kill(self, _app: str) -> None:
+        """Nothing: it is played."""
 
 
 class There:
@@ -118,7 +124,11 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
 
 
 def activate(hosts: Hosts) -> None:
-    hosts.channel.begin(Activate("notes", 1.0)).result()
+    told = hosts.channel.begin(steps.Lock("notes", "h1")).result()
+    offer = steps.Offer("notes", told["newest"] + 1, "h1", "worker1")
+    assert hosts.channel.begin(offer).result()["answer"] == "accepted"
+    ask = steps.Activate("notes", told["newest"] + 1, 1.0)
+    assert hosts.channel.begin(ask).result()["answer"] == "took"
 
 
 def test_a_volume_that_has_arrived_is_verified(hosts: Hosts) -> None:
@@ -128,8 +138,6 @@ def test_a_volume_that_has_arrived_is_verified(hosts: Hosts) -> None:
     assert told["error"] is None
     assert told["verification"]["verified"] is True
     assert (told["verification"]["files"], told["verification"]["changed_since"]) == (2, 2)
-    lease = json.loads((hosts.target.config.state_dir / "apps/notes/lease.json").read_text())
-    assert lease["owner"] == "h1"
 
 
 def test_a_difference_is_an_error_beside_others(hosts: Hosts) -> None:
@@ -156,7 +164,7 @@ def test_what_cannot_be_compared_is_an_error(hosts: Hosts) -> None:
     assert "on worker1 has not ended" in hosts.verified(RECORD)["error"]
 
 
-def test_a_volume_on_which_another_handoff_is_at_work_is_not_compared(hosts: Hosts) -> None:
+def test_a_volume_that_this_channel_does_not_work_on_is_not_compared(hosts: Hosts) -> None:
     activate(hosts)
-    hosts.target.lease("notes", "h2")
-    assert "by handoff h2" in hosts.verified(RECORD)["error"]
+    hosts.channel.begin(steps.Unlock("notes", keep_lease=False)).result()
+    assert "'notes' on worker2 is not held" in hosts.verified(RECORD)["error"]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guardian: real processes, one of which dies."""
+"""The watchdog of a cutover: real processes, one of which dies."""
 
 from __future__ import annotations
 
@@ -13,16 +13,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.mec.relocation.plugins.module_utils.relocation.watchdog import Guardian
+from ansible_collections.mec.relocation.plugins.module_utils.host.lock import (
+    RELOCATION,
+    Busy,
+    Lock,
+)
+from ansible_collections.mec.relocation.plugins.module_utils.relocation.watchdog import Watchdog
 
 
-def run_and_die(undo: Callable[[], None], *steps: str) -> None:
+@pytest.fixture
+def lock(tmp_path: Path) -> Lock:
+    return Lock(tmp_path / "notes", "notes")
+
+
+def run_and_die(lock: Lock, undo: Callable[[], None], *steps: str) -> None:
     """Run a cutover in a process that is killed after these steps."""
     pid = os.fork()
     if pid == 0:
-        with Guardian(undo) as guardian:
+        with Watchdog(undo, lock.take("h1", RELOCATION)) as watchdog:
             for step in steps:
-                getattr(guardian, step)()
+                getattr(watchdog, step)()
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
 
@@ -34,28 +44,60 @@ def appears(path: Path, within_s: float) -> bool:
     return path.exists()
 
 
-@pytest.mark.parametrize(
-    ("steps", "undoes"),
-    [
-        ((), True),
-        (("point_of_no_return",), False),
-        (("point_of_no_return", "way_back"), True),
-    ],
-)
+def wait_until_free(lock: Lock) -> None:
+    deadline = time.monotonic() + 10.0
+    while lock.holder() is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize(("steps", "undoes"), [((), True), (("point_of_no_return",), False)])
 def test_it_undoes_before_the_point_of_no_return(
-    tmp_path: Path, steps: tuple[str, ...], undoes: bool
+    tmp_path: Path, lock: Lock, steps: tuple[str, ...], undoes: bool
 ) -> None:
-    run_and_die((tmp_path / "undone").touch, *steps)
-    assert appears(tmp_path / "undone", within_s=10.0 if undoes else 0.5) is undoes
+    run_and_die(lock, (tmp_path / "undone").touch, *steps)
+    wait_until_free(lock)
+    assert (tmp_path / "undone").exists() is undoes
 
 
-def test_it_does_nothing_when_all_is_well(tmp_path: Path) -> None:
-    with Guardian((tmp_path / "undone").touch):
+def test_it_has_the_lock_until_it_has_undone(tmp_path: Path, lock: Lock) -> None:
+    def undo() -> None:
+        (tmp_path / "undoing").touch()
+        appears(tmp_path / "go on", within_s=10.0)
+
+    run_and_die(lock, undo)
+    assert appears(tmp_path / "undoing", within_s=10.0)
+    with pytest.raises(Busy, match="worked on by h1"):
+        lock.take("h2", RELOCATION)
+    (tmp_path / "go on").touch()
+    wait_until_free(lock)
+
+
+def test_it_keeps_nothing_else_open(tmp_path: Path, lock: Lock) -> None:
+    # A channel that it kept open would look alive to the other end.
+    reader, writer = os.pipe()
+    undone = tmp_path / "undone"
+
+    def undo() -> None:
+        undone.write_text(" ".join(os.listdir("/proc/self/fd")))
+
+    run_and_die(lock, undo)
+    os.close(writer)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    wait_until_free(lock)
+    # Its standard files and their source, the pipe, the lock, and the folder that it lists.
+    assert set(undone.read_text().split()) <= {str(number) for number in range(7)}
+
+
+def test_it_does_nothing_when_all_is_well(tmp_path: Path, lock: Lock) -> None:
+    with Watchdog((tmp_path / "undone").touch, lock.take("h1", RELOCATION)):
         pass
     assert not (tmp_path / "undone").exists()
 
 
-def test_it_undoes_when_the_cutover_raises(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), Guardian((tmp_path / "undone").touch):
+def test_it_undoes_when_the_cutover_raises(tmp_path: Path, lock: Lock) -> None:
+    held = lock.take("h1", RELOCATION)
+    with pytest.raises(KeyError), Watchdog((tmp_path / "undone").touch, held):
         raise KeyError
     assert (tmp_path / "undone").exists()

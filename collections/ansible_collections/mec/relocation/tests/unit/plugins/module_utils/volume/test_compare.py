@@ -304,7 +304,7 @@ class Target:
         raise AssertionError
 
     def stream(self, step: Step[Any], write: Callable[[IO[bytes]], None]) -> Any:
-        assert step == Verify("notes", "h1")
+        assert step == Verify("notes")
         stream = io.BytesIO()
         write(stream)
         stream.seek(0)
@@ -320,11 +320,11 @@ class Target:
 
 
 def test_a_record_tells_what_was_found(source: Path, target: Path) -> None:
-    told = verify(source, Target(target), "notes", "h1")
+    told = verify(source, Target(target), "notes")
     assert told["verified"] is True
     assert told["error"] is None
     rewrite(target / "file")
-    told = verify(source, Target(target), "notes", "h1")
+    told = verify(source, Target(target), "notes")
     assert told["verified"] is False
     assert (told["differing"], told["differences"]) == (1, ["file: another content"])
     assert told["files"] == len(view(source))
@@ -332,8 +332,8 @@ def test_a_record_tells_what_was_found(source: Path, target: Path) -> None:
 
 
 def test_a_record_tells_that_nothing_was_found_out(source: Path, target: Path) -> None:
-    told = verify(source, Target(target, ChannelLost("closed")), "notes", "h1")
+    told = verify(source, Target(target, ChannelLost("closed")), "notes")
     assert (told["verified"], told["error"], told["files"]) == (False, "closed", 0)
-    told = verify(source / "nothing", Target(target), "notes", "h1")
+    told = verify(source / "nothing", Target(target), "notes")
     assert told["verified"] is False
     assert "No such file" in told["error"]

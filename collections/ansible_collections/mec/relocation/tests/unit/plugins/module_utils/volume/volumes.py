@@ -10,16 +10,21 @@ import contextlib
 import ctypes
 import mmap
 import os
+import shlex
 import shutil
 import stat
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.mec.relocation.plugins.module_utils.volume import rsync_server
+from ansible_collections.mec.relocation.plugins.module_utils.host.lock import AGENT, Lock
+from ansible_collections.mec.relocation.plugins.module_utils.host.owner import Note, State
+from ansible_collections.mec.relocation.plugins.module_utils.host.state import AppState
+from ansible_collections.mec.relocation.plugins.module_utils.programs import rsync_server
 from ansible_collections.mec.relocation.plugins.module_utils.volume.delta import SMALL_BYTES
 from ansible_collections.mec.relocation.plugins.module_utils.volume.rsync import VolumeSync
 from ansible_collections.mec.relocation.plugins.module_utils.wire.ssh import Connection
@@ -85,9 +90,10 @@ def copy(source: Path, target: Path) -> None:
 
 
 FAR_END = """#!/bin/sh
-pv_root=$1
+pv_root=$1 state_dir=$2
 while [ "$1" != rsync ]; do shift; done
-SSH_ORIGINAL_COMMAND="$*" exec {python} {program} "$pv_root"
+export PYTHONPATH={path} SSH_ORIGINAL_COMMAND="$*"
+exec {python} -m {program} "$pv_root" "$state_dir"
 """
 
 
@@ -104,19 +110,28 @@ class _NoConnection(Connection):
 
 
 class LocalPasses(VolumeSync):
-    """Passes of the real rsync between two folders, with our own far end."""
+    """Passes of the real rsync between two folders, with our own far end.
 
-    def __init__(self, place: Path) -> None:
+    With `expected`, somebody relocates the app to the target for as long as this object lives.
+    """
+
+    def __init__(self, place: Path, *, expected: bool = True) -> None:
         super().__init__(host_config(place, "worker1", "worker2"), "notes", "worker2")
-        pv_root = host_config(place, "worker2").pv_root
-        self.target = pv_root / "notes"
+        there = host_config(place, "worker2")
+        self.target = there.pv_root / "notes"
         for root in (self.source, self.target):
             root.mkdir(parents=True)
+        if expected:
+            kept = AppState(there.state_dir, "notes")
+            weakref.finalize(self, os.close, Lock(kept.folder, "notes").take("h1", AGENT))
+            kept.write(Note(State.PREPARED, handoff="h1"))
         far_end = place / "ssh"
-        far_end.write_text(FAR_END.format(python=sys.executable, program=rsync_server.__file__))
+        path = shlex.quote(os.pathsep.join(sys.path))
+        program = rsync_server.__name__
+        far_end.write_text(FAR_END.format(path=path, python=sys.executable, program=program))
         far_end.chmod(0o700)
         self._connection = _NoConnection(self.config, Path("key"), "worker2")
-        self._connection.shell = [str(far_end), str(pv_root)]
+        self._connection.shell = [str(far_end), str(there.pv_root), str(there.state_dir)]
 
 
 def furnish(root: Path) -> None:

@@ -11,29 +11,33 @@ import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground import library
 from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.host.me_host import MeHost
+from ansible_collections.mec.relocation.plugins.module_utils.host.ownership import Ownership
 from ansible_collections.mec.relocation.plugins.module_utils.wire import channel, steps
 from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import TABLE, Handler, Step
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 
 STEPS = sorted(TABLE)
+HANDLERS = [
+    found for kind in (MeHost, Ownership) for found in vars(kind).values() if isinstance(found, Handler)
+]
 
 
 def test_every_step_has_a_handler_and_every_handler_a_step(tmp_path: Path) -> None:
-    assert steps.handlers(MeHost(host_config(tmp_path, "worker1"))).keys() == set(TABLE.values())
+    assert MeHost(host_config(tmp_path, "worker1")).handlers.keys() == set(TABLE.values())
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_handler_takes_what_the_step_has(name: str) -> None:
     step = TABLE[name]
-    handler = vars(MeHost)[name]
-    assert isinstance(handler, Handler) and handler.step is step
+    [handler] = [found for found in HANDLERS if found.step is step]
     taken = list(inspect.signature(handler.method).parameters)[1 + bool(step.streams) :]
     assert taken == [field.name for field in dataclasses.fields(step)]  # type: ignore[arg-type]
 
@@ -58,10 +62,11 @@ def example(kind: Any) -> Any:
         "str | None": None,
         "Sequence[str]": ["a"],
         "list[str]": ["a"],
-        "Mapping[str, Any]": {"a": 1},
     }
     if isinstance(kind, type) and hasattr(kind, "__total__"):
         return {key: example(part) for key, part in steps._parts(kind).items()}
+    if get_origin(kind) is Mapping:
+        return {"a": example(get_args(kind)[1])}
     return examples[steps._spelled(kind)]
 
 
@@ -94,7 +99,7 @@ def test_another_table_has_another_digest(monkeypatch: pytest.MonkeyPatch) -> No
     assert f"{library.VERSION}+{whole}" == steps.LIBRARY
     monkeypatch.delitem(TABLE, "hold")
     without = steps._digest()
-    monkeypatch.setattr(steps.Fence, "peers_may", True)
+    monkeypatch.setattr(steps.Serves, "peers_may", False)
     assert len({whole, without, steps._digest()}) == 3
 
 

@@ -1,0 +1,339 @@
+# Copyright (c) 2026, The mec.relocation authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What was interrupted is finished without a person, and a host that begins again hears first."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.host import reconciler as module
+from ansible_collections.mec.relocation.plugins.module_utils.host.lock import AGENT, Lock
+from ansible_collections.mec.relocation.plugins.module_utils.host.owner import Note, State
+from ansible_collections.mec.relocation.plugins.module_utils.host.reconciler import Reconciler
+from ansible_collections.mec.relocation.plugins.module_utils.host.state import (
+    append_record,
+    last_records,
+)
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.played import World, world
+
+OWNER = Note(State.SERVING, 3, 3, 0, 3, 3)
+SOURCE = OWNER._replace(state=State.RELOCATING, attempt=4, peer="worker2", handoff="h1")
+TARGET = Note(State.TAKING, 0, 0, 4, 0, 0, "worker1", (), "h1", "notes-1")
+TOOK = Note(State.SERVING, 4, 4, 0, 4, 4, handoff="h1")
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with world(tmp_path, monkeypatch, "worker1", "worker2", "worker3") as made:
+        made.plays(module, monkeypatch)
+        monkeypatch.setattr(module, "_LOOK_S", 0.0)
+        monkeypatch.setattr(module, "_SILENT_S", 0.0)
+        yield made
+
+
+def reconcile(hosts: World, *names: str, rounds: int = 2) -> None:
+    """Let the reconcilers of these hosts look after their apps."""
+    made = [
+        Reconciler(host.config, host.me_host())
+        for name, host in hosts.hosts.items()
+        if host.up and name in (names or hosts.hosts)
+    ]
+    for _number in range(rounds):
+        for reconciler in made:
+            reconciler.reconcile_all()
+    hosts.close()
+
+
+def states(hosts: World) -> list[str]:
+    return [str(host.kept.note().state) for host in hosts.hosts.values()]
+
+
+@pytest.fixture
+def frozen(hosts: World) -> World:
+    """worker1 relocates to worker2, and its process is gone; nothing serves."""
+    hosts["worker1"].has(SOURCE, content="state", runs=True)
+    hosts["worker1"].engine.frozen.add("notes")
+    hosts["worker1"].engine.restarts["notes"] = False
+    hosts["worker2"].has(TARGET, content="state", runs=True)
+    hosts["worker2"].engine.ill.add("notes")  # it waits to be activated
+    hosts["worker3"].has(Note())
+    return hosts
+
+
+# -- what was interrupted ---------------------------------------------------------------------
+
+
+def test_a_relocation_that_the_target_did_not_take_goes_back(frozen: World) -> None:
+    reconcile(frozen, "worker1")
+    assert frozen.serving == ["worker1"]
+    assert states(frozen) == ["serving", "retired", "absent"]
+    assert frozen["worker1"].engine.restarts["notes"] is True
+    assert frozen["worker1"].gateway.where["notes"] == "worker1"
+    # The target's promise is durable, and its instance has ended.
+    assert frozen["worker2"].kept.note().floor == 4
+    assert frozen["worker2"].engine.pids("notes") == []
+
+
+def test_a_relocation_that_the_target_took_goes_on(frozen: World) -> None:
+    frozen["worker2"].has(TOOK)
+    frozen["worker2"].engine.ill.clear()
+    reconcile(frozen)
+    assert frozen.serving == ["worker2"]
+    assert states(frozen) == ["retired", "serving", "absent"]
+    assert frozen["worker1"].kept.note().known == 4
+    assert "kill notes" in frozen["worker1"].engine.did
+    assert frozen["worker1"].gateway.where["notes"] == "worker2"
+
+
+def test_as_long_as_the_target_is_silent_nobody_serves(frozen: World) -> None:
+    frozen["worker2"].up = False
+    reconcile(frozen, rounds=3)
+    assert frozen.serving == []
+    assert frozen["worker1"].kept.note() == SOURCE
+    assert "thaw notes" not in frozen["worker1"].engine.did
+    frozen["worker2"].up = True
+    reconcile(frozen)
+    assert frozen.serving == ["worker1"]
+
+
+def test_a_silent_target_is_not_asked_without_pause(
+    frozen: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SILENT_S", 60.0)
+    frozen["worker2"].up = False
+    reconcile(frozen, "worker1", rounds=5)
+    assert len([line for line in frozen.lines if line.name == "worker2"]) == 1
+
+
+def test_a_target_whose_source_has_gone_does_not_wait_for_it(frozen: World) -> None:
+    frozen["worker1"].up = False
+    reconcile(frozen, "worker2")
+    assert states(frozen)[1] == "retired"
+    assert frozen["worker2"].engine.pids("notes") == []
+    assert frozen.serving == []
+
+
+@pytest.mark.parametrize("name", ["worker1", "worker2"])
+def test_what_somebody_works_on_is_left_to_him(frozen: World, name: str) -> None:
+    before = states(frozen)
+    with Lock(frozen[name].kept.folder, "notes").held("h1", AGENT):
+        reconcile(frozen, name, rounds=1)
+        assert states(frozen) == before
+        assert frozen.serving == []
+    assert frozen[name].engine.did == []
+
+
+def test_a_source_does_not_serve_before_it_could_be_ended(frozen: World) -> None:
+    # The target cannot confirm that its instance has ended, so it promises nothing.
+    frozen["worker2"].engine.failing["kill"] = RelocationError("the engine does not answer")
+    reconcile(frozen, rounds=3)
+    assert frozen.serving == []
+    assert states(frozen)[0] == "relocating"
+
+
+def test_an_instance_that_has_ended_is_started(hosts: World) -> None:
+    hosts["worker1"].has(OWNER, runs=True)
+    hosts["worker1"].engine.kill("notes")
+    reconcile(hosts, "worker1")
+    assert hosts.serving == ["worker1"]
+
+
+@pytest.mark.parametrize("state", [State.RETIRED, State.ABSENT])
+def test_what_runs_where_it_must_not_is_ended(hosts: World, state: State) -> None:
+    hosts["worker1"].has(Note(state, known=3, peer="worker2"), runs=True)
+    reconcile(hosts, "worker1")
+    assert hosts.serving == []
+
+
+def test_a_preparation_is_left_as_it_is(hosts: World) -> None:
+    hosts["worker1"].has(Note(State.PREPARED, handoff="h1"), runs=True)
+    reconcile(hosts, "worker1")
+    assert hosts["worker1"].engine.did == []
+
+
+def test_what_a_person_has_begun_to_settle_is_not_served(hosts: World) -> None:
+    hosts["worker1"].has(OWNER._replace(rivals=("worker2",)))
+    reconcile(hosts, "worker1")
+    assert hosts.serving == [] and hosts["worker1"].engine.did == []
+
+
+@pytest.mark.parametrize("boots", [False, True])
+def test_an_app_that_cannot_be_tended_keeps_no_other_from_it(hosts: World, boots: bool) -> None:
+    hosts["worker1"].has(OWNER, runs=True)
+    broken = hosts["worker1"].config.state_dir / "apps" / "broken"
+    broken.mkdir()
+    (broken / "owner.json").write_text("garbage")
+    hosts["worker1"].engine.kill("notes")
+    if boots:
+        hosts["worker1"].boots()
+    reconcile(hosts, "worker1")
+    assert hosts.serving == ["worker1"]
+
+
+def test_a_gateway_that_is_down_when_the_host_begins_is_tried_again(
+    hosts: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts["worker2"].has(OWNER, runs=True)
+    hosts["worker1"].has(Note(State.RETIRED, known=3, peer="worker2"))
+    hosts["worker1"].boots()
+    with monkeypatch.context() as down:
+
+        def refuse(*_arguments: str) -> None:
+            raise RelocationError("the gateway does not answer")
+
+        down.setattr(hosts["worker1"].gateway, "forward", refuse)
+        reconcile(hosts, "worker1", rounds=1)
+    reconcile(hosts, "worker1", rounds=1)
+    assert hosts["worker1"].gateway.where == {"notes": "worker2"}
+
+
+# -- how it ended is told ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("took", "outcome"), [(True, "completed"), (False, "aborted")])
+def test_the_record_tells_how_it_ended(frozen: World, took: bool, outcome: str) -> None:
+    here = frozen["worker1"].config.state_dir
+    told = {"id": "h1", "app": "notes", "source": "worker1", "target": "worker2"}
+    append_record(here, {**told, "outcome": "uncertain", "error": "Silent.", "ue": "ue1"})
+    if took:
+        frozen["worker2"].has(TOOK)
+    reconcile(frozen, "worker1")
+    record = last_records(here)["notes"]
+    assert (record["id"], record["outcome"], record["ue"]) == ("h1", outcome, "ue1")
+    where = "worker2" if took else "worker1"
+    assert record["error"] == f"Silent. It has ended since: {where} has the app."
+
+
+def test_a_relocation_that_was_killed_gets_a_record(frozen: World) -> None:
+    append_record(frozen["worker1"].config.state_dir, {"id": "h0", "app": "notes", "ue": "ue9"})
+    reconcile(frozen, "worker1")
+    record = last_records(frozen["worker1"].config.state_dir)["notes"]
+    assert (record["id"], record["outcome"], record["ue"]) == ("h1", "aborted", None)
+    assert (record["source"], record["target"]) == ("worker1", "worker2")
+    assert record["error"] == "The relocation was interrupted. It has ended since: worker1 has the app."
+
+
+# -- after a boot -----------------------------------------------------------------------------
+
+
+def test_a_host_that_has_not_been_away_vouches(hosts: World) -> None:
+    hosts["worker1"].has(OWNER, runs=True)
+    hosts["worker1"].boots()
+    hosts["worker2"].has(Note(State.RETIRED, known=3, peer="worker1"))
+    hosts["worker3"].up = False
+    reconcile(hosts, "worker1")
+    assert hosts.serving == ["worker1"]
+    assert hosts["worker1"].kept.current
+
+
+@pytest.mark.parametrize("silent", ["worker2", "worker3"])
+def test_where_all_have_been_away_all_have_to_be_heard(hosts: World, silent: str) -> None:
+    hosts["worker1"].has(OWNER, runs=True)
+    for host in hosts.hosts.values():
+        host.boots()
+    hosts[silent].up = False
+    reconcile(hosts, "worker1", rounds=3)
+    assert hosts.serving == [] and not hosts["worker1"].kept.current
+    hosts[silent].up = True
+    reconcile(hosts, "worker1")
+    assert hosts.serving == ["worker1"]
+
+
+def test_a_host_at_which_somebody_works_has_not_said_what_it_knows(hosts: World) -> None:
+    hosts["worker1"].has(OWNER, runs=True)
+    hosts["worker1"].boots()
+    hosts["worker2"].has(Note())
+    with Lock(hosts["worker2"].kept.folder, "notes").held("deployment", AGENT):
+        reconcile(hosts, "worker1")
+        assert hosts.serving == []
+    reconcile(hosts, "worker1")
+    assert hosts.serving == ["worker1"]
+
+
+def test_a_host_that_was_superseded_ends_and_its_volume_is_put_aside(hosts: World) -> None:
+    # A person has said that worker1 is dead, and it has come back.
+    hosts["worker1"].has(OWNER, content="acknowledged by worker1", runs=True)
+    hosts["worker1"].boots()
+    new = Note(State.SERVING, 1004, 1004, 0, 1004, 1004)
+    hosts["worker2"].has(new, runs=True)
+    hosts["worker3"].has(Note(State.RETIRED, known=1004, peer="worker2"))
+    reconcile(hosts)
+    assert hosts.serving == ["worker2"]
+    note = hosts["worker1"].kept.note()
+    assert (note.state, note.known, note.peer) == (State.RETIRED, 1004, "worker2")
+    [aside] = hosts["worker1"].config.pv_root.glob("notes.epoch-3")
+    assert (aside / "file").read_text() == "acknowledged by worker1"
+    assert hosts["worker1"].gateway.where["notes"] == "worker2"
+
+
+def test_the_one_that_was_superseded_hears_it_from_a_third(hosts: World) -> None:
+    hosts["worker1"].has(OWNER, content="old", runs=True)
+    hosts["worker1"].boots()
+    hosts["worker2"].up = False
+    hosts["worker3"].has(Note(State.RETIRED, known=1004, peer="worker2"))
+    reconcile(hosts, "worker1", rounds=3)
+    assert hosts.serving == []
+    assert hosts["worker1"].kept.note().peer == "worker2"
+
+
+def test_a_source_that_has_begun_again_asks_its_target(frozen: World) -> None:
+    frozen["worker1"].boots()
+    frozen["worker2"].has(TOOK)
+    frozen["worker2"].engine.ill.clear()
+    reconcile(frozen)
+    assert frozen.serving == ["worker2"]
+    assert states(frozen) == ["retired", "serving", "absent"]
+
+
+def test_a_target_that_has_begun_again_refuses(frozen: World) -> None:
+    frozen["worker2"].boots()
+    reconcile(frozen)
+    assert frozen.serving == ["worker1"]
+    assert states(frozen) == ["serving", "retired", "absent"]
+
+
+def test_a_gateway_that_has_been_away_hears_where_an_app_is(hosts: World) -> None:
+    hosts["worker2"].has(OWNER, runs=True)
+    hosts["worker1"].has(Note(State.RETIRED, known=3, peer="worker2"))
+    hosts["worker1"].boots()
+    hosts["worker1"].gateway.where.clear()
+    reconcile(hosts, "worker1")
+    assert hosts["worker1"].gateway.where["notes"] == "worker2"
+
+
+# -- the gateways of the others ----------------------------------------------------------------
+
+
+def test_a_gateway_that_cannot_be_told_is_told_later(
+    hosts: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SILENT_S", 0.01)
+    hosts["worker1"].has(OWNER, runs=True)
+    hosts["worker2"].up = False
+    gateways = module.Gateways(hosts["worker1"].config)
+    threading.Thread(target=gateways.run, args=("worker2",), daemon=True).start()
+    gateways.tell("notes", (3, 3))
+    time.sleep(0.05)
+    assert hosts["worker2"].gateway.where == {}
+    hosts["worker2"].up = True
+    deadline = time.monotonic() + 5.0
+    while not hosts["worker2"].gateway.where and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert hosts["worker2"].gateway.where == {"notes": "worker1"}
+
+
+def test_a_gateway_is_not_told_what_is_no_longer_so(hosts: World) -> None:
+    hosts["worker1"].has(Note(State.RETIRED, 3, 4, peer="worker2"))
+    gateways = module.Gateways(hosts["worker1"].config)
+    gateways.tell("notes", (3, 3))
+    with hosts.channel(hosts["worker1"].config, "worker3") as line:
+        gateways._tell(line, "notes", (3, 3))  # type: ignore[arg-type]
+    assert hosts["worker3"].gateway.where == {}
+    assert gateways._left("worker3") == {}
