@@ -206,10 +206,11 @@ def main() -> None:
         )
     except RelocationError as error:
         module.fail_json(msg=str(error))
+    for warning in warnings:
+        module.warn(warning)
     module.exit_json(
         changed=bool(changes),
         changes=changes,
-        warnings=warnings,
         diff={"prepared": "".join(f"{params['app']['name']}: {change}\n" for change in changes)},
     )
 

@@ -70,8 +70,9 @@ def deploy(
             # A person's decision outranks the lease of a handoff that was interrupted.
             stack.enter_context(Lock(kept.folder, name).held(_OWNER, DEPLOYMENT, _SETTLE_S))
         elif not check:
-            stack.enter_context(working(kept.folder, name, _OWNER, DEPLOYMENT))
+            # Nothing follows it that would need the lease.
             stack.callback(Lease(kept.folder, name).release, _OWNER)
+            stack.enter_context(working(kept.folder, name, _OWNER, DEPLOYMENT))
         peers = _Peers(config, name, stack, check=check)
         deployment = Deployment(MeHost(config), peers, dead, check=check)
         if state == "serving" and resume:
@@ -179,7 +180,7 @@ class Deployment:
         if not self.check:
             self._renew(app, image_id, changes)
             self._own(app.name, parts)
-        return changes + ["owner"]
+        return [*changes, "owner"]
 
     def settle(self, name: str) -> list[str]:
         """Let this host's copy be the one that is kept, and its instance serve.
@@ -314,14 +315,12 @@ class Deployment:
         parts = self.peers.parts()
         for peer in self.dead:
             if peer in parts:
-                raise RelocationError(
-                    f"{peer} answers: it is not gone.", "Leave it out of `dead`."
-                )
+                raise RelocationError(f"{peer} answers: it is not gone.", "Leave it out of `dead`.")
         for peer, error in self.peers.silent.items():
             if peer not in self.dead:
                 raise RelocationError(
                     f"Whether app {name!r} serves on {peer} cannot be known: {error}",
-                    f"Bring {peer} up; or, if it is gone for good: {_settle(name, self.here, peer)}",
+                    f"Bring {peer} up. If it is gone for good: {_settle(name, self.here, peer)}",
                 )
         return parts
 

@@ -93,6 +93,8 @@ class Reconciler:
     def _tend(self, app: str) -> None:
         kept = self._state(app)
         with Lock(kept.folder, app).held(RECONCILER, RECONCILER):
+            if kept.lacks_epoch:
+                self._adopt(kept)
             note = kept.note()
             event: owner.Event = owner.Left() if kept.current else owner.Booted()
             decision = owner.decide(note, event)
@@ -101,6 +103,18 @@ class Reconciler:
             if Do.END in decision.then and not self._runs(app) and decision.note == note:
                 return
             carry_out(decision, self._hands(app))
+
+    def _adopt(self, kept: AppState) -> None:
+        """Give the note of a library that knew no epochs its epoch.
+
+        That library noted last that a target serves. One that it left with the note of a prepared
+        one is told from it by its answer.
+        """
+        note = kept.note()
+        if note.state is State.PREPARED and self._me_host.healthy(kept.name):
+            note = note._replace(state=State.SERVING, taken=2, known=2, floor=2, copy=2)
+        kept.write(note)
+        _log.info("%s: was %s for a library without epochs", kept.name, note.state)
 
     def _runs(self, app: str) -> bool:
         found = self._me_host.platform.find(app)
@@ -182,9 +196,7 @@ class Reconciler:
                 with contextlib.suppress(Busy):
                     self._vouched(app, parts)
 
-    def _ask_all(
-        self, question: steps.Parts
-    ) -> list[dict[str, steps.Part] | None]:
+    def _ask_all(self, question: steps.Parts) -> list[dict[str, steps.Part] | None]:
         def ask(peer: str) -> dict[str, steps.Part] | None:
             try:
                 with Channel(self._config, peer, shared=False) as channel:

@@ -74,7 +74,9 @@ class AppState:
             found = self._slots.read()
             if found is None:
                 return self._note_without_epoch()
-            return Note(**{**found, "state": State(found["state"]), "rivals": tuple(found["rivals"])})
+            return Note(
+                **{**found, "state": State(found["state"]), "rivals": tuple(found["rivals"])}
+            )
         except (ValueError, TypeError, KeyError) as error:
             raise RelocationError(
                 f"{self._slots.path} is damaged: {error}.",
@@ -113,6 +115,12 @@ class AppState:
             case "prepared":
                 return note._replace(state=State.PREPARED)
         return Note()
+
+    @property
+    def lacks_epoch(self) -> bool:
+        """Whether the note is one of a library that knew no epochs."""
+        names = ("owner.json", "instance.json")
+        return [(self.folder / name).exists() for name in names] == [False, True]
 
     @property
     def current(self) -> bool:
