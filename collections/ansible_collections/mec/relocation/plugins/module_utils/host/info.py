@@ -23,8 +23,7 @@ def survey(config: HostConfig) -> dict[str, Any]:
     """What this ME host knows: its apps, where its gateway sends their requests, its free space."""
     me_host = MeHost(config)
     records = last_records(config.state_dir)
-    # Of an app that another host serves, and that was never here, there is nothing to be told.
-    known = [kept for kept in AppState.all(config.state_dir) if kept.is_declared]
+    known = list(AppState.all(config.state_dir))
     # An app may take its time to answer: all are asked at once, and nobody waits for another.
     with ThreadPoolExecutor(max(len(known), 1)) as asking:
         begun = {kept.name: _app(me_host, kept, records.get(kept.name), asking) for kept in known}

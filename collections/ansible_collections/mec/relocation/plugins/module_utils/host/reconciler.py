@@ -131,16 +131,25 @@ class Reconciler:
         return {
             Do.WRITE: kept.write,
             Do.END: lambda _note: self._me_host.end(app),
-            Do.SERVE: lambda _note: self._serve(app),
+            Do.SERVE: lambda note: self._serve(app, note),
             Do.ROUTE: lambda note: self._route(app, note),
             Do.ASK: lambda note: self._ask(app, note),
             # The hosts have been asked already, and have not said enough.
             Do.VOUCH: lambda _note: None,
         }
 
-    def _serve(self, app: str) -> None:
-        if self._me_host.keep_serving(app, _ACTIVATE_S):
-            _log.info("%s serves again", app)
+    def _serve(self, app: str, note: Note) -> None:
+        if not self._me_host.keep_serving(app, _ACTIVATE_S):
+            return
+        _log.info("%s serves again", app)
+        last = last_records(self._config.state_dir).get(app)
+        if last is not None and (last["id"], last["target"], last["outcome"]) == (
+            note.handoff,
+            self._config.name,
+            "uncertain",
+        ):
+            # It took the app, and did not serve it when the relocation ended.
+            append_record(self._config.state_dir, settled(last, completed=True))
 
     def _route(self, app: str, note: Note) -> None:
         here = self._config.name
