@@ -32,6 +32,7 @@ from .schedule import KINDS, Schedule, draw, seed_of
 HAS = {"prepared": ("disks", "clock"), "kept": ("disks", "clock"), "plain": ()}
 # How long an app that is deployed may take until it serves.
 _PATIENCE_S = {"docker": 5.0, "kubernetes": 40.0}
+_TRIES = 3
 # How long a handoff takes, as long as none was seen.
 _USUAL_S = 9.0
 
@@ -113,17 +114,35 @@ class Chaos:
     def once(self, schedule: Schedule, place: str, left: int) -> None:
         """Make one run, keep it, and leave a testbed that can bear the next."""
         began_s = time.monotonic()
-        self._serving = self._serving or self._ready()
-        number = self.next_number
-        self._set_aside(number)
-        one = Run(self._field, self._folder, number, schedule, self._usual_s())
-        result = one.execute(self._serving)
+        result = self._tried(schedule)
         self._keep(result.as_json())
         self._field.heal()
         self._serving = None if result.verdict.failed else result.verdict.serves_on
         self._here.append(time.monotonic() - began_s)
         left_s = statistics.mean(self._here) * (left - 1)
         print(f"{place:>8}  {_line(result)}  {_duration(left_s)} left", flush=True)
+
+    def _tried(self, schedule: Schedule) -> Result:
+        """One run; where the testbed cannot bear it, it is brought back, and tried again.
+
+        Raises:
+            CommandError: that does not help.
+        """
+        for left in reversed(range(_TRIES)):
+            self._serving = self._serving or self._ready()
+            number = self.next_number
+            self._set_aside(number)
+            one = Run(self._field, self._folder, number, schedule, self._usual_s())
+            try:
+                return one.execute(self._serving)
+            except CommandError as error:
+                if not left:
+                    raise
+                print(f"run {number} is tried again: {error}", file=sys.stderr)
+                self._serving = None
+                with contextlib.suppress(CommandError):
+                    self._field.recover()
+        raise AssertionError
 
     def _ready(self) -> str:
         """The ME host that serves the app; brings it back where none does."""

@@ -18,7 +18,7 @@ _LIBRARY = (
     " /sys/fs/cgroup/system.slice/mec-relocation*.service/cgroup.procs;"
     " pgrep -f '^/usr/bin/python3 .*mec[_-]relocation'; } 2>/dev/null | sort -nu"
 )
-_CLOCK = "/run/mec-chaos/faketime"
+_CLOCK = "/run/mec-chaos/clock"
 _UNITS = "docker.service containerd.service kubelet.service haproxy.service 'mec-relocation*'"
 
 
@@ -73,7 +73,7 @@ def command(fault: Fault, ground: Ground) -> str:
         "engine-full": _full(ground.engine, wait),
         "clock": (
             f"mkdir -p {_CLOCK.rpartition('/')[0]};"
-            f" printf '%+d' {int(fault.amount)} >{_CLOCK}; {wait}; printf '+0' >{_CLOCK}"
+            f" echo {int(fault.amount)} >{_CLOCK}; {wait}; rm -f {_CLOCK}"
         ),
     }
     return commands[fault.kind]
@@ -93,7 +93,7 @@ def healing(ground: Ground) -> str:
             f"{_LIBRARY} | xargs -r kill -CONT",
             f"pkill -CONT -u {APP_UID}",
             f"rm -f {ground.volumes}/.full {ground.state}/.full {ground.engine}/.full",
-            f"[ ! -e {_CLOCK} ] || printf '+0' >{_CLOCK}",
+            f"rm -f {_CLOCK}",
             f"systemctl reset-failed {_UNITS} 2>/dev/null",
             "true",
         ]

@@ -228,14 +228,14 @@ class Hand:
 
     def strike(self, command: str, timeout_s: float = 120.0) -> Struck:
         """Run a shell command there, at once; raises CommandError where its end is not heard of."""
-        with self._changed:
-            self._count += 1
-            name = str(self._count)
         try:
-            if self._process is None:
-                raise OSError("it is not there")
-            _pipe(self._process.stdin).write(json.dumps({"id": name, "sh": command}) + "\n")
-            _pipe(self._process.stdin).flush()
+            with self._changed:
+                self._count += 1
+                name = str(self._count)
+                if self._process is None:
+                    raise OSError("it is not there")
+                _pipe(self._process.stdin).write(json.dumps({"id": name, "sh": command}) + "\n")
+                _pipe(self._process.stdin).flush()
         except (OSError, ValueError) as error:
             raise CommandError(f"{self.host.name} cannot be struck: {error}") from error
         deadline_s = time.monotonic() + timeout_s

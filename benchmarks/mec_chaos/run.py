@@ -41,12 +41,13 @@ _LOOK_S = 0.05
 
 @dataclass
 class Blow:
-    """A fault, and what came of it."""
+    """A fault, and what came of it; `after` says how many changes each host had seen before it."""
 
     fault: Fault
     began_s: float | None = None
     ended_s: float | None = None
     said: str = ""
+    after: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Result:
                     "kind": blow.fault.kind,
                     "began_s": blow.began_s,
                     "ended_s": blow.ended_s,
+                    "after": blow.after,
                     "said": blow.said,
                 }
                 for blow in self.blows
@@ -132,6 +134,11 @@ class Run:
             if serves:
                 self._soon(lambda: self._is_told(before), _SETTLE_S)
             until_s = time.monotonic()
+        for blow in self._blows:
+            blow.after = {
+                name: sum(at_s < (blow.began_s or 0.0) for at_s, _, _ in hand.changes)
+                for name, hand in field.hands.items()
+            }
         seen = self._seen(source, target, before, faults_ended_s, until_s, serves)
         verdict = judge(seen, bound_s)
         result = Result(
