@@ -450,7 +450,7 @@ class MeHost:
         """What came for the app outlives a crash of this host when this returns."""
         writing = self._writing.pop(app, [])
         try:
-            for written in (wait(writing).done if writing else ()):
+            for written in wait(writing).done if writing else ():
                 written.result()
         except OSError as error:
             raise RelocationError(

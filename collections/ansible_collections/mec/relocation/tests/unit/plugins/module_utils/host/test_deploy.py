@@ -190,9 +190,7 @@ def test_a_silent_host_stops_nothing_that_does_not_need_it(hosts: World) -> None
         (OWNER._replace(rivals=("worker2",)), "-e keep=worker1"),
     ],
 )
-def test_what_is_not_finished_is_not_deployed_over(
-    hosts: World, note: Note, command: str
-) -> None:
+def test_what_is_not_finished_is_not_deployed_over(hosts: World, note: Note, command: str) -> None:
     hosts["worker1"].has(note)
     assert refused(hosts, "worker1", "was interrupted") == (
         f"playbooks/settle.yml -e app=notes {command}"

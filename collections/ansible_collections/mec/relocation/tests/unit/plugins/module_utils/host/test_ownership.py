@@ -254,9 +254,7 @@ def test_an_attempt_that_was_not_taken_never_will_be(asked: Host) -> None:
 
 
 @pytest.mark.parametrize(("state", "answer"), [("serving", "took"), ("taking", "refused")])
-def test_an_agent_that_is_still_at_work_is_ended_first(
-    host: Host, state: str, answer: str
-) -> None:
+def test_an_agent_that_is_still_at_work_is_ended_first(host: Host, state: str, answer: str) -> None:
     host.kept.write(PREPARED)
     reader, writer = os.pipe()
     agent = os.fork()
@@ -278,10 +276,10 @@ def test_an_agent_that_is_still_at_work_is_ended_first(
     os.close(writer)
 
 
-def test_nobody_is_ended_for_another_handoff(
-    asked: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ansible_collections.mec.relocation.plugins.module_utils.host.lock._DEATH_S", 0.02)
+def test_nobody_is_ended_for_another_handoff(asked: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ansible_collections.mec.relocation.plugins.module_utils.host.lock._DEATH_S", 0.02
+    )
     with pytest.raises(Busy, match="by h1"):
         asked.agent().inquire(APP, ATTEMPT, "h2")
     assert asked.note.state is State.TAKING
