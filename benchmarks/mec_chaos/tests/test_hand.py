@@ -88,7 +88,7 @@ def test_an_instance_that_began_as_another_user_is_heard(
         assert app.stdout is not None and app.stdout.readline() == "there\n"
         beats.tell()
         app.kill()
-    Path("/dev/shm", f"beats-{app.pid}").unlink()
+    Path("/dev/shm", f"beats-{app.pid}").unlink()  # noqa: S108
     assert json.loads(capsys.readouterr().out) == {"beats": [[f"{app.pid}", 7.0]]}
 
 
