@@ -55,6 +55,7 @@ class Notes:
     def __init__(self, watched: Sequence[Path]) -> None:
         self._watched = watched
         self._seen = self._look()
+        self._read = {file: self._text(file) for file in self._seen}
 
     def _look(self) -> dict[Path, tuple[int, int]]:
         seen = {}
@@ -78,15 +79,22 @@ class Notes:
                         yield path / name
 
     def tell(self) -> None:
-        """Tell what has changed."""
+        """Tell what has changed; one that was written again with what it held has not."""
         now = self._look()
         changed = [file for file in {*now, *self._seen} if now.get(file) != self._seen.get(file)]
         self._seen = now
         for file in changed:
-            text = ""
-            with contextlib.suppress(OSError):
-                text = " ".join(file.read_text(errors="replace").split())
-            say(changed=time.monotonic(), file=file.name, text=text)
+            text = self._text(file)
+            if text != self._read.get(file, ""):
+                self._read[file] = text
+                say(changed=time.monotonic(), file=file.name, text=text)
+
+    @staticmethod
+    def _text(file: Path) -> str:
+        try:
+            return " ".join(file.read_text(errors="replace").split())
+        except OSError:
+            return ""
 
 
 class Strikes:

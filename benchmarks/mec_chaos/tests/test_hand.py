@@ -107,6 +107,11 @@ def test_a_change_of_a_note_is_told_once_and_leases_are_not(
     notes.tell()
     (tmp_path / "decision").write_text("worker1\n")
     notes.tell()
+    (tmp_path / "decision.new").write_text("worker1\n")
+    (tmp_path / "decision.new").replace(tmp_path / "decision")
+    notes.tell()
+    (tmp_path / "decision").write_text("worker1\n")
+    notes.tell()
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(each["file"], each["text"]) for each in said] == [
         ("instance.json", '{"state": "prepared"}'),
