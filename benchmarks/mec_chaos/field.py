@@ -173,6 +173,9 @@ class Field:
     def recover(self) -> None:
         """Bring the app back, however it was left: it serves, and its volume is empty."""
         self.heal()
+        for container in self.containers.values():
+            # What should have come with the host, and has not, was judged by now.
+            container.run("systemctl start multi-user.target")
         self.remove()
         self.deploy()
 

@@ -18,8 +18,8 @@ TWO_FAULTS = 1 / 3
 ANYWHERE = 1 / 3
 # A handoff begins with questions, and ends with reports: what lies within counts as well.
 _FRACTIONS = (0.0, 1.05)
-# What a host notes of the app, and what its gateway goes by, change so often in a handoff, or less.
-_CHANGES = (1, 2, 3, 4, 5)
+# What a host notes of the app, and what its gateway goes by, change so often in a handoff.
+CHANGES = {"source": (1, 2, 3, 4), "target": (1, 2, 3, 4, 5, 6)}
 _SCENARIOS = {"proactive": 6, "announced": 2, "reactive": 2}
 
 
@@ -184,4 +184,4 @@ def _moment(chance: random.Random) -> Moment:
         return Moment(fraction=round(chance.uniform(*_FRACTIONS), 4))
     host = chance.choice(("source", "target"))
     most_s = chance.choice((0.0, 0.02, 0.1, 0.5))
-    return Moment(host, chance.choice(_CHANGES), after_s=round(chance.uniform(0, most_s), 4))
+    return Moment(host, chance.choice(CHANGES[host]), after_s=round(chance.uniform(0, most_s), 4))

@@ -21,10 +21,11 @@ pytestmark = [pytest.mark.testbed, pytest.mark.both]
 
 TIMEOUT_S = 1500
 # What changes on a host in a handoff. On the source: its note at the fence (1), its gateway at the
-# hold (2) and the switch (3), its note (4). On the target: its note when it is prepared (1) and
-# offered the app (2), its gateway at the hold (3), its note when it is asked to serve (4).
+# hold (2) and the switch (3), its note (4). On the target: its note when a copy is brought (1) and
+# an instance (2), when it is offered the app (3), its gateway at the hold (4), its note when it is
+# asked to serve (5), its gateway at the switch (6).
 FENCE, HOLD, SWITCH = (Moment("source", change) for change in (1, 2, 3))
-OFFERED, ASKED = (Moment("target", change) for change in (2, 4))
+OFFERED, ASKED = (Moment("target", change) for change in (3, 5))
 FAULTS = [
     Fault("library-killed", "source", FENCE),
     Fault("library-killed", "source", HOLD),

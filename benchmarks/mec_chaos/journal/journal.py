@@ -28,8 +28,10 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import socket
 import struct
+import sys
 import threading
 import time
 import zlib
@@ -328,6 +330,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    # The first process of a container ignores it otherwise, and is waited for.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     Handler.instance = Instance()
     if MARKER.exists():
         Handler.instance.activate()

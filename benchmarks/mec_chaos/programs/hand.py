@@ -37,6 +37,8 @@ from typing import Any
 LOOK_S = 0.002
 # How soon beats are told, and new processes found.
 TELL_S = 0.03
+# Looks after which a process that was another user's stays one.
+SURELY = 300
 # Leases are extended all the time, and locks say nothing.
 IGNORED = ("lease", "app.json", ".")
 LOCK = ".lock"
@@ -53,6 +55,7 @@ class Notes:
     def __init__(self, watched: Sequence[Path]) -> None:
         self._watched = watched
         self._seen = self._look()
+        self._read = {file: self._text(file) for file in self._seen}
 
     def _look(self) -> dict[Path, tuple[int, int]]:
         seen = {}
@@ -76,15 +79,22 @@ class Notes:
                         yield path / name
 
     def tell(self) -> None:
-        """Tell what has changed."""
+        """Tell what has changed; one that was written again with what it held has not."""
         now = self._look()
         changed = [file for file in {*now, *self._seen} if now.get(file) != self._seen.get(file)]
         self._seen = now
         for file in changed:
-            text = ""
-            with contextlib.suppress(OSError):
-                text = " ".join(file.read_text(errors="replace").split())
-            say(changed=time.monotonic(), file=file.name, text=text)
+            text = self._text(file)
+            if text != self._read.get(file, ""):
+                self._read[file] = text
+                say(changed=time.monotonic(), file=file.name, text=text)
+
+    @staticmethod
+    def _text(file: Path) -> str:
+        try:
+            return " ".join(file.read_text(errors="replace").split())
+        except OSError:
+            return ""
 
 
 class Strikes:
@@ -143,25 +153,28 @@ class Beats:
 
     def __init__(self, uid: int) -> None:
         self._uid = uid
-        self._known: set[str] = set()
+        self._others: dict[str, int] = {}
         self._rings: dict[tuple[int, int], Ring] = {}
 
     def tell(self) -> None:
         """Tell what is new."""
-        now = {name for name in os.listdir("/proc") if name.isdecimal()}
-        # One that has no ring yet may have one later.
-        self._known = (self._known & now) | {
-            name for name in now - self._known if self._is_other(name)
-        }
-        for name in now - self._known:
-            self._look(Path("/proc", name, "root/dev/shm"))
+        now = [name for name in os.listdir("/proc") if name.isdecimal()]
+        self._others = {name: self._others.get(name, 0) for name in now}
+        for name in now:
+            # A process of the app begins as another user's, and has no ring at first.
+            if self._others[name] > SURELY:
+                continue
+            if self._is_the_apps(name):
+                self._look(Path("/proc", name, "root/dev/shm"))
+            else:
+                self._others[name] += 1
         fresh = [beat for ring in self._rings.values() for beat in ring.fresh()]
         if fresh:
             say(beats=fresh)
 
-    def _is_other(self, name: str) -> bool:
+    def _is_the_apps(self, name: str) -> bool:
         try:
-            return os.stat(f"/proc/{name}").st_uid != self._uid
+            return os.stat(f"/proc/{name}").st_uid == self._uid
         except OSError:
             return False
 

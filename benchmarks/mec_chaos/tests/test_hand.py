@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -63,6 +64,34 @@ def test_a_ring_that_went_round_gives_what_is_left(tmp_path: Path) -> None:
     assert hand.Ring(path).fresh() == [["one", 3.0], ["one", 4.0], ["one", 5.0], ["one", 6.0]]
 
 
+CHANGING_USER = """
+import os, pathlib, struct, time
+time.sleep(0.3)
+os.setuid(54321)
+path = pathlib.Path("/dev/shm", f"beats-{os.getpid()}")
+path.write_bytes(struct.pack("=Qd", 1, 7.0))
+print("there", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes its user")
+def test_an_instance_that_began_as_another_user_is_heard(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    beats = load("programs/hand.py").Beats(54321)
+    command = [sys.executable, "-c", CHANGING_USER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as app:
+        for _ in range(10):
+            beats.tell()
+            time.sleep(0.01)
+        assert app.stdout is not None and app.stdout.readline() == "there\n"
+        beats.tell()
+        app.kill()
+    Path("/dev/shm", f"beats-{app.pid}").unlink()  # noqa: S108
+    assert json.loads(capsys.readouterr().out) == {"beats": [[f"{app.pid}", 7.0]]}
+
+
 def test_a_change_of_a_note_is_told_once_and_leases_are_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -75,6 +104,11 @@ def test_a_change_of_a_note_is_told_once_and_leases_are_not(
     notes.tell()
     notes.tell()
     (tmp_path / "app" / "instance.json").unlink()
+    notes.tell()
+    (tmp_path / "decision").write_text("worker1\n")
+    notes.tell()
+    (tmp_path / "decision.new").write_text("worker1\n")
+    (tmp_path / "decision.new").replace(tmp_path / "decision")
     notes.tell()
     (tmp_path / "decision").write_text("worker1\n")
     notes.tell()

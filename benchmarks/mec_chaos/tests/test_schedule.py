@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from mec_chaos.schedule import KINDS, TWO_FAULTS, Schedule, draw, seed_of
+from mec_chaos.schedule import CHANGES, KINDS, TWO_FAULTS, Schedule, draw, seed_of
 
 HAS = ("disks", "clock")
 MANY = range(2000)
@@ -57,7 +57,7 @@ def test_moments_lie_before_the_cutover_and_after_it_and_close_to_each_change() 
     anywhere = [moment.fraction for moment in moments if not moment.change]
     assert min(anywhere) < 0.02 and max(anywhere) > 1.0
     assert {(moment.host, moment.change) for moment in moments if moment.change} == {
-        (host, change) for host in ("source", "target") for change in (1, 2, 3, 4, 5)
+        (host, change) for host, changes in CHANGES.items() for change in changes
     }
 
 
