@@ -242,7 +242,7 @@ def test_a_ue_reaches_nothing_of_its_me_host_by_ipv6(ue: Host) -> None:
         pytest.skip("the cells have no IPv6")
     address = shown[2].partition("/")[0]
     assert ue.run(f"ping -c 1 -W 1 {address}%{device}").rc == 0
-    command = f"curl --max-time 2 'http://[{address}%25{device}]:22'"
+    command = f"curl --globoff --max-time 2 'http://[{address}%25{device}]:22'"
     assert "timed out" in ue.run(command).stderr
 
 
