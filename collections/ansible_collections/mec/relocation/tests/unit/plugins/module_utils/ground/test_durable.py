@@ -64,9 +64,7 @@ def test_a_change_takes_no_new_room_and_one_sync(
     assert (slots.path.stat().st_ino, slots.path.stat().st_size) == (inode, 2 * SLOT)
 
 
-@given(
-    st.lists(NOTES, min_size=1, max_size=4), NOTES, st.integers(0, SLOT), st.binary(max_size=64)
-)
+@given(st.lists(NOTES, min_size=1, max_size=4), NOTES, st.integers(0, SLOT), st.binary(max_size=64))
 def test_a_crash_at_any_byte_leaves_the_old_or_the_new(
     before: list[dict[str, Any]], new: dict[str, Any], cut: int, garbage: bytes
 ) -> None:

@@ -107,9 +107,7 @@ def test_arguments_that_are_not_the_steps_are_refused(arguments: dict[str, Any])
 
 
 def test_an_error_is_an_answer() -> None:
-    _, answers = serve(
-        ("remove", {"app": "a"}), ("settle", {"app": "a"}), ("hold", HOLD)
-    )
+    _, answers = serve(("remove", {"app": "a"}), ("settle", {"app": "a"}), ("hold", HOLD))
     assert answers[0]["error"] == "no such instance"
     assert "KeyError" in answers[1]["error"]
     assert answers[2]["result"] == "hold done"

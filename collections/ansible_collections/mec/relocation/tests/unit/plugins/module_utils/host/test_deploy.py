@@ -190,9 +190,7 @@ def test_a_silent_host_stops_nothing_that_does_not_need_it(hosts: World) -> None
         (OWNER._replace(rivals=("worker2",)), "-e keep=worker1"),
     ],
 )
-def test_what_is_not_finished_is_not_deployed_over(
-    hosts: World, note: Note, command: str
-) -> None:
+def test_what_is_not_finished_is_not_deployed_over(hosts: World, note: Note, command: str) -> None:
     hosts["worker1"].has(note)
     assert refused(hosts, "worker1", "was interrupted") == (
         f"playbooks/settle.yml -e app=notes {command}"
@@ -216,7 +214,7 @@ def test_an_app_that_is_being_relocated_is_left_alone(hosts: World) -> None:
     hosts["worker1"].kept.write(FORMER)
     with (
         Lock(hosts["worker2"].kept.folder, "notes").held("h1", AGENT),
-        pytest.raises(RelocationError, match="worker2: .* worked on by h1"),
+        pytest.raises(RelocationError, match=r"worker2: .* worked on by h1"),
     ):
         deploy(hosts, "worker1")
 

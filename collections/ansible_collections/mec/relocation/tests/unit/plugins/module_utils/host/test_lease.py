@@ -116,8 +116,9 @@ def test_two_runs_of_one_handoff_never_work_at_once(lease: Lease) -> None:
     # The lease of their common handoff would let both in.
     folder = lease.path.parent
     with working(folder, "videoapp", "h1", RELOCATION):
-        with pytest.raises(Busy, match="worked on by h1"), working(
-            folder, "videoapp", "h1", RELOCATION
+        with (
+            pytest.raises(Busy, match="worked on by h1"),
+            working(folder, "videoapp", "h1", RELOCATION),
         ):
             pass
         # Who was refused has taken nothing away.

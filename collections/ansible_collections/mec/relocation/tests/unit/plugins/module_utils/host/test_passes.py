@@ -88,9 +88,7 @@ def test_nobody_enters_while_the_app_is_activated(folder: Path) -> None:
     os.close(enter(folder))
 
 
-def test_a_pass_that_does_not_end_is_named(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pass_that_does_not_end_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "_PATIENCE_S", 0.02)
     # One that waits in the kernel for a disk is not killed either.
     monkeypatch.setattr(passes, "_holders", lambda _file: [])

@@ -65,9 +65,7 @@ def test_a_dry_run_and_a_comparison_of_contents_are_passes_too(kept: AppState, f
 
 @pytest.mark.usefixtures("locked")
 @pytest.mark.parametrize("flags", ["-lHogDtpAXrSe.", "-lHogDtpAXrcSe."])
-@pytest.mark.parametrize(
-    "state", [State.ABSENT, State.SERVING, State.RELOCATING, State.RETIRED]
-)
+@pytest.mark.parametrize("state", [State.ABSENT, State.SERVING, State.RELOCATING, State.RETIRED])
 def test_no_pass_goes_over_what_the_note_does_not_leave_to_it(
     kept: AppState, state: State, flags: str
 ) -> None:

@@ -26,7 +26,10 @@ from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts im
 
 STEPS = sorted(TABLE)
 HANDLERS = [
-    found for kind in (MeHost, Ownership) for found in vars(kind).values() if isinstance(found, Handler)
+    found
+    for kind in (MeHost, Ownership)
+    for found in vars(kind).values()
+    if isinstance(found, Handler)
 ]
 
 
