@@ -127,9 +127,8 @@ class Lock:
             while not _locked(file, fcntl.LOCK_EX):
                 holder = self._read(file)
                 waits = holder is None or holder.kind == RECONCILER
-                if time.monotonic() - began > max(
-                    patience_s, _RECONCILER_S if waits else _GLANCE_S
-                ):
+                bound_s = max(patience_s, _RECONCILER_S if waits else _GLANCE_S)
+                if time.monotonic() - began > bound_s:
                     raise self._busy(holder)
                 time.sleep(_PAUSE_S)
             line = json.dumps(asdict(Holder(os.getpid(), _began(os.getpid()), owner, kind)))

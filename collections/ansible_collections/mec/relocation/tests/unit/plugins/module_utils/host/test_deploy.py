@@ -214,7 +214,7 @@ def test_an_app_that_is_being_relocated_is_left_alone(hosts: World) -> None:
     hosts["worker1"].kept.write(FORMER)
     with (
         Lock(hosts["worker2"].kept.folder, "notes").held("h1", AGENT),
-        pytest.raises(RelocationError, match="worker2: .* worked on by h1"),
+        pytest.raises(RelocationError, match=r"worker2: .* worked on by h1"),
     ):
         deploy(hosts, "worker1")
 

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground.config import HostConfig
 from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.host import lock as lock_module
 from ansible_collections.mec.relocation.plugins.module_utils.host import ownership as module
 from ansible_collections.mec.relocation.plugins.module_utils.host.lease import Lease
-from ansible_collections.mec.relocation.plugins.module_utils.host.lock import Busy, Lock
+from ansible_collections.mec.relocation.plugins.module_utils.host.lock import Busy
 from ansible_collections.mec.relocation.plugins.module_utils.host.owner import Note, State
 from ansible_collections.mec.relocation.plugins.module_utils.host.ownership import Ownership
 from ansible_collections.mec.relocation.plugins.module_utils.host.state import AppState
@@ -277,9 +278,7 @@ def test_an_agent_that_is_still_at_work_is_ended_first(host: Host, state: str, a
 
 
 def test_nobody_is_ended_for_another_handoff(asked: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "ansible_collections.mec.relocation.plugins.module_utils.host.lock._DEATH_S", 0.02
-    )
+    monkeypatch.setattr(lock_module, "_DEATH_S", 0.02)
     with pytest.raises(Busy, match="by h1"):
         asked.agent().inquire(APP, ATTEMPT, "h2")
     assert asked.note.state is State.TAKING

@@ -23,6 +23,8 @@ from typing import IO, Any
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.ground.record import Record
+from ansible_collections.mec.relocation.plugins.module_utils.host.owner import State
+from ansible_collections.mec.relocation.plugins.module_utils.host.state import AppState
 from ansible_collections.mec.relocation.plugins.module_utils.volume.apply import apply
 from ansible_collections.mec.relocation.plugins.module_utils.volume.copy import VolumeCopy
 from ansible_collections.mec.relocation.plugins.module_utils.volume.rsync import VolumePass
@@ -35,6 +37,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import (
     Step,
     Sync,
 )
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.volume.volumes import (
     LocalPasses,
     needs_rsync,
@@ -285,6 +288,29 @@ def test_a_store_that_moved_no_time_is_found_without_a_watch(tmp_path: Path, sid
         assert copy.read_bytes()[0] == 1
         volume.last(Record(0.0, [], id="h"))
         assert copy.read_bytes()[0] == 2
+
+
+@needs_rsync
+@pytest.mark.parametrize("state", [State.SERVING, State.RELOCATING, State.RETIRED])
+def test_a_second_run_does_not_bring_back_what_the_target_has_gone_beyond(
+    tmp_path: Path, sides: Sides, state: State
+) -> None:
+    # The first run has completed; the delta of the second is refused, and so is rsync.
+    passes = LocalPasses(tmp_path)
+    (passes.source / "file").write_text("as it was frozen")
+    with VolumeCopy(passes, sides, "notes", lambda: [os.getpid()], hold_s=2.0) as volume:
+        volume.ahead(Record(0.0, [], id="h1"))
+        (passes.target / "file").write_text("acknowledged by the target")
+        kept = AppState(host_config(tmp_path, "worker2").state_dir, "notes")
+        kept.write(kept.note()._replace(state=state, taken=4))
+        (passes.source / "other").write_text("x")
+        sides.refuse = RelocationError("refused")
+        with pytest.raises(RelocationError, match=f"app 'notes' is {state} here"):
+            volume.last(Record(0.0, [], id="h1"))
+        with pytest.raises(RelocationError, match=f"app 'notes' is {state} here"):
+            volume.ahead(Record(0.0, [], id="h1"))
+    assert (passes.target / "file").read_text() == "acknowledged by the target"
+    assert not (passes.target / "other").exists()
 
 
 def test_a_lost_channel_is_not_replaced_by_anything(sides: Sides) -> None:
