@@ -29,6 +29,7 @@ REPETITIONS ?= 5
 TRACE ?= benchmarks/traces/commute.csv
 ROUNDS ?= 10
 SWEEP ?= schemes
+COUNT ?= 10
 
 UNIT_TESTS := $(filter-out apps/rlapp/tests, \
 	$(wildcard collections/ansible_collections/mec/relocation/tests/unit \
@@ -36,7 +37,7 @@ UNIT_TESTS := $(filter-out apps/rlapp/tests, \
 TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 
 ##@ Use
-.PHONY: help up demo drive handoffs evaluate replay bench report down clean
+.PHONY: help up demo drive handoffs evaluate replay bench chaos report down clean
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +69,9 @@ replay: testbed ## Replay a trace of handoffs with each policy, and report (TRAC
 
 bench: testbed ## Compare with other ways to relocate, side by side (ROUNDS=10 SWEEP=schemes)
 	@python -m mec_bench --rounds $(ROUNDS) --sweep $(SWEEP)
+
+chaos: testbed ## Hand off with faults in between, and judge each run (COUNT=10 SEED=of one run)
+	@python -m mec_chaos --platform $(PLATFORM) --count $(COUNT) $(if $(SEED),--seed $(SEED))
 
 report: venv ## Report a results folder (RUN=its name, default: the newest) with tables and plots
 	@python -m mec_report results/$(or $(RUN),latest)

@@ -27,7 +27,8 @@ def definitions(summary: dict[str, Any]) -> list[tuple[str, str]]:
         (
             "Completed",
             "All distributions are of completed relocations. Those that were aborted, or whose "
-            "outcome is uncertain, are counted and never mixed with them.",
+            "outcome is uncertain, are counted and never mixed with them. One that was uncertain "
+            "counts as it has ended since, where that is known; nobody measured its downtime.",
         ),
         (
             "Downtime",

@@ -84,15 +84,15 @@ def _relocations(path: Path, files: dict[str, int]) -> tuple[records.Relocation,
     if not lines:
         raise FolderError(f"{path} has no relocations (relocations.jsonl is missing or empty).")
     files[file.name] = len(lines)
-    # A handoff that was tried twice has one file of samples: that of the last attempt.
+    # The newest line of a relocation counts: it may have been tried twice, or its end may have been
+    # uncertain at first. The samples are those of the last attempt.
     last = {(line.text("id"), line.text("app")): line for line in lines}
-    found = []
+    found: dict[records.Key, records.Relocation] = {}
     for line in lines:
         key = line.text("id"), line.text("app")
-        found.append(
-            records.relocation(line, _samples(path, key, files) if last[key] is line else None)
-        )
-    return tuple(found)
+        samples = _samples(path, key, files) if last[key] is line else None
+        found[key] = records.relocation(line, samples)
+    return tuple(found.values())
 
 
 def _samples(

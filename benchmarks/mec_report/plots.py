@@ -127,7 +127,11 @@ def _downtime(series: Sequence[Json], paper_s: float) -> Figure:
     rows = [
         (
             each["title"],
-            [r["downtime_s"] for r in each["repetitions"] if r["outcome"] == "completed"],
+            [
+                r["downtime_s"]
+                for r in each["repetitions"]
+                if r["outcome"] == "completed" and r["downtime_s"] is not None
+            ],
             each["figures"]["downtime_s"],
         )
         for each in series

@@ -166,7 +166,8 @@ def relocation(line: Line, samples: tuple[Sample, ...] | None) -> Relocation:
     verification = line.optional_part("verification") if line.has("verification") else None
     outcome = line.choice("outcome", OUTCOMES)
     downtime_s = line.optional_number("downtime_s")
-    if outcome == "completed" and downtime_s is None:
+    settled = line.flag("settled") if line.has("settled") else False
+    if outcome == "completed" and downtime_s is None and not settled:
         line.fail("downtime_s", "a completed relocation has one")
     return Relocation(
         id=line.text("id"),

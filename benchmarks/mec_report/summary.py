@@ -177,9 +177,10 @@ def merged(orders: Iterable[Sequence[str]]) -> list[str]:
 
 def _timeline(completed: Sequence[Relocation]) -> Json | None:
     """The phases of the relocation with the median downtime (nearest rank)."""
-    if not completed:
+    measured = [found for found in completed if found.downtime_s is not None]
+    if not measured:
         return None
-    ordered = sorted(completed, key=lambda found: (found.downtime_s or 0, found.id))
+    ordered = sorted(measured, key=lambda found: (found.downtime_s or 0, found.id))
     shown = ordered[(len(ordered) - 1) // 2]
     return {
         "id": shown.id,

@@ -46,7 +46,7 @@ function show_figures() {
     ["UEs", model.locations.size],
     ["handoffs now", model.active().length],
     ["relocations", done.length],
-    ["median downtime", duration(median(done.map((record) => record.downtime_s)))],
+    ["median downtime", duration(median(done.map((record) => record.downtime_s).filter((value) => value !== null)))],
   ];
   at("figures").replaceChildren(
     ...figures.map(([name, value]) =>

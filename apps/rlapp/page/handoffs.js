@@ -91,7 +91,7 @@ class Handoff {
     const phases = model_phases(handoff, records, this.model);
     const running_s = active && handoff.started_s ? this.model.now_s() - handoff.started_s : 0;
     // Drawn anew only when there is something new: what runs grows on.
-    const drawn = JSON.stringify([phases.length, records.length, active && Math.round(running_s * 4)]);
+    const drawn = JSON.stringify([phases.length, records.map((record) => record.time), active && Math.round(running_s * 4)]);
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const lines = [];

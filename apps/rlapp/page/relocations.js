@@ -13,7 +13,7 @@ export class RelocationsView {
     this.model = model;
     this.more = more;
     this.shown = SHOWN;
-    this.rows = new Keyed(body, (record) => new Row(record));
+    this.rows = new Keyed(body, () => new Row());
     more.addEventListener("click", () =>
       act(more, async () => {
         this.shown = MORE;
@@ -31,9 +31,16 @@ export class RelocationsView {
   }
 }
 
-/** A record does not change any more. */
+/** A record changes once at the most: when it was uncertain, and it is known how it ended. */
 class Row {
-  constructor(record) {
+  constructor() {
+    this.node = element("tr");
+    this.drawn = null;
+  }
+
+  update(record) {
+    if (record === this.drawn) return;
+    this.drawn = record;
     const cell = (text, className = "") => element("td", { className }, text);
     const instance = (seen) => element("td", {},
       element("span", { className: "name" }, seen?.name ?? "–"),
@@ -41,7 +48,7 @@ class Row {
     const outcome = element("span", { className: "badge", "data-kind": record.outcome }, record.outcome);
     const told = [record.error, record.fallback, record.warning].filter(Boolean).join("; ");
     if (told) outcome.title = told;
-    this.node = element("tr", {},
+    this.node.replaceChildren(
       element("th", { scope: "row", className: "number" }, String(record.number)),
       cell(duration(record.downtime_s), "number strong"),
       instance(record.source_instance),
@@ -52,8 +59,6 @@ class Row {
       element("td", { className: "number", title: requests(record.client) },
         record.client ? String(record.client.failed) : "–"));
   }
-
-  update() {}
 }
 
 function requests(client) {

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .config import Config
+from .ends import ends, settled
 from .events import Events
 from .log import Log
 from .messages import HandoffMessage, Listener, Relocation
@@ -23,6 +25,15 @@ _LOOK_S = 0.5
 # A lease ends 15 s after the last sign of life of a handoff.
 _LOOK_AGAIN_S = 2.0
 _LOOKS = 10
+# How long after one another the ME hosts are asked about a relocation whose end is not known:
+# first soon, for most of them end within seconds; then once a minute, for a day.
+_FOLLOW_FIRST_S = 1.5
+_FOLLOW_MOST_S = 60.0
+_FOLLOW_S = 86400.0
+_SETTLES = (
+    "it is settled as soon as the ME hosts see each other. Only if one of them is gone for good: "
+    "ansible-playbook playbooks/settle.yml -e app=... -e keep=... -e dead=..."
+)
 # Messages that ask for what an earlier one, which still waits, was to prepare not to be done.
 _TAKES_BACK = ("CANCELLED", "REJECTED")
 
@@ -40,7 +51,8 @@ class HandoffQueue:
 
     A handoff is `queued`, `running`, and then `completed`, `failed`, `cancelled` or `uncertain`.
     What its relocations came to is read from their records, also where the run was interrupted. One
-    that was interrupted is never started again: nobody knows here what it has done.
+    that was interrupted is never started again: nobody knows here what it has done. `uncertain` is
+    not the last word: the ME hosts settle it among themselves, and are asked until they have.
     """
 
     def __init__(
@@ -63,6 +75,10 @@ class HandoffQueue:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._cancelled: set[int] = set()
         self._stopping = False
+        self._surveying = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
+        self._pauses: Iterator[float] = iter(())
+        self._woken = asyncio.Event()
         # Those that run, those that wait for their word, and the survey.
         self._threads = ThreadPoolExecutor(2 * config.handoffs.parallel + 1, "run")
         self._ready = ReadyRuns(self._start, config.state_dir / "runs", config.handoffs.parallel)
@@ -71,6 +87,7 @@ class HandoffQueue:
         """Go on where the last process ended."""
         for row in self._store.rows("SELECT id FROM handoffs WHERE state = 'running'"):
             self._spawn(row["id"], interrupted=True)
+        self._follow_up()
         self._dispatch()
 
     async def stop(self) -> None:
@@ -81,6 +98,9 @@ class HandoffQueue:
         self._cancelled |= set(self._tasks)
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
+        self._woken.set()
+        if self._following:
+            await asyncio.wait([self._following])
         await self._ready.close()
         self._threads.shutdown()
 
@@ -180,7 +200,8 @@ class HandoffQueue:
     async def survey(self) -> dict[str, dict[str, Any]]:
         """Ask the ME hosts, and keep what they answer."""
         loop = asyncio.get_running_loop()
-        answers = await loop.run_in_executor(self._threads, self._runner.survey)
+        async with self._surveying:
+            answers = await loop.run_in_executor(self._threads, self._runner.survey)
         with self._store.transaction():
             for me_host, answer in answers.items():
                 for app, seen in answer.get("apps", {}).items():
@@ -226,7 +247,14 @@ class HandoffQueue:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._log.error("a handoff could not be followed", handoff=number, error=repr(error))
-            self._change(number, state="uncertain", error=str(error), ended_s=time.time())
+            with self._store.transaction():
+                for item in _executed(self.handoff(number)):
+                    self._store.execute(
+                        "INSERT OR IGNORE INTO ends VALUES (?, ?, 'uncertain')",
+                        (number, item["app"]),
+                    )
+                self._change(number, state="uncertain", error=str(error), ended_s=time.time())
+            self._follow_up()
         self._dispatch()
 
     async def _run(self, number: int) -> None:
@@ -287,27 +315,19 @@ class HandoffQueue:
     async def _conclude(self, number: int, end: End | None) -> None:
         """Keep how a handoff ended: what the records say, and where the apps are without one."""
         row = self.handoff(number)
-        records = await asyncio.to_thread(
-            read_records, self._config.handoffs.results_dir, row["run"]
-        )
+        records = await self._records(row)
         planned = _executed(row)
-        told = {record["app"] for record in records}
-        silent = [item for item in planned if item["app"] not in told]
+        silent = [item for item in planned if item["app"] not in records]
         outcomes: dict[str, str] = {}
         if silent or end is None:
-            found, outcomes = await self._look(silent)
-            records += found
-        outcomes |= {record["app"]: record["outcome"] for record in records}
+            found, outcomes = ends(silent, await self._look(silent), row)
+            records |= found
+        outcomes |= {app: record["outcome"] for app, record in records.items()}
         state, error = _verdict(row, outcomes, end)
         with self._store.transaction():
-            for record in records:
+            for record in records.values():
                 self._keep_record(number, record)
-            for item in planned:
-                if outcomes[item["app"]] in ("completed", "aborted"):
-                    self._listener.relocated(
-                        _relocation(row["ue"], item, records),
-                        outcomes[item["app"]] == "completed",
-                    )
+            self._tell_ends(row, planned, outcomes)
             self._change(number, state=state, error=error, ended_s=time.time())
         if state == "completed" and row["ho_status"] == "IN_PREPARATION" and not self._stopping:
             # Announced in time is what finds a run that waits for it.
@@ -316,42 +336,130 @@ class HandoffQueue:
             )
         level = self._log.info if state == "completed" else self._log.warning
         level(f"handoff {state}", handoff=number, ue=row["ue"], error=error)
+        if state == "uncertain":
+            self._follow_up()
 
-    async def _look(
-        self, planned: list[dict[str, Any]]
-    ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-        """How relocations that left no record here ended: the ME hosts' records of them.
+    async def _records(self, row: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """The newest record of each app that the run of a handoff has relocated."""
+        folder = self._config.handoffs.results_dir
+        records = await asyncio.to_thread(read_records, folder, row["run"])
+        return {record["app"]: record for record in records}
 
-        An ME host that has no record of it either tells by where the app serves. While a lease is
-        held the relocation, or what undoes it, may still be under way.
+    async def _look(self, planned: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Ask the ME hosts about relocations that left no record here.
+
+        While somebody works on an app, or a lease is held, the relocation, or what undoes it, may
+        still be under way.
         """
         for _ in range(_LOOKS):
-            try:
-                answers = await self.survey()
-            except RunError as error:
-                self._log.error("the ME hosts could not be asked", error=str(error))
-                answers = {}
-            apps = {me_host: answer.get("apps", {}) for me_host, answer in answers.items()}
-            if not any(
-                seen.get(item["app"], {}).get("lease") for seen in apps.values() for item in planned
-            ):
+            answers = await self._ask()
+            seen = [
+                answer.get("apps", {}).get(item["app"], {})
+                for answer in answers.values()
+                for item in planned
+            ]
+            if not any(app.get("busy") or app.get("lease") for app in seen):
                 break
             await asyncio.sleep(_LOOK_AGAIN_S)
-        records: list[dict[str, Any]] = []
-        outcomes: dict[str, str] = {}
-        for item in planned:
-            seen = {me_host: found.get(item["app"], {}) for me_host, found in apps.items()}
-            last = [answer["last_relocation"] for answer in seen.values() if answer]
-            own = [record for record in last if record and record["id"] == item["handoff"]]
-            if own:
-                records.append(own[0])
+        return answers
+
+    async def _ask(self) -> dict[str, dict[str, Any]]:
+        """What the ME hosts answer: nothing where they cannot be asked."""
+        try:
+            return await self.survey()
+        except RunError as error:
+            self._log.error("the ME hosts could not be asked", error=str(error))
+            return {}
+
+    def _follow_up(self) -> None:
+        """Begin, or begin again, to ask about what is uncertain."""
+        self._pauses = _pauses()
+        self._woken.set()
+        if self._following is None or self._following.done():
+            self._following = asyncio.get_running_loop().create_task(self._follow())
+
+    async def _follow(self) -> None:
+        while not self._stopping and (uncertain := self._uncertain()):
+            self._woken.clear()
+            pause_s = next(self._pauses, None)
+            if pause_s is None:
+                self._log.warning(f"how handoffs ended is still not known: {_SETTLES}")
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), pause_s)
                 continue
-            serving = {me_host for me_host in seen if seen[me_host].get("state") == "serving"}
-            ends = {item["source"], item["target"]}
-            known = ends <= set(answers) and len(serving) == 1 and serving <= ends
-            moved = "completed" if item["target"] in serving else "aborted"
-            outcomes[item["app"]] = moved if known else "uncertain"
-        return records, outcomes
+            try:
+                answers = await self._ask()
+                for number, apps in uncertain.items():
+                    await self._settle(number, apps, answers)
+            except Exception as error:  # the next look may go better
+                self._log.error("what is uncertain could not be followed", error=repr(error))
+
+    def _uncertain(self) -> dict[int, set[str]]:
+        """The handoffs whose end is not known, each with the apps that it is not known of."""
+        found: dict[int, set[str]] = {}
+        for row in self._store.rows("SELECT handoff, app FROM ends WHERE outcome = 'uncertain'"):
+            found.setdefault(row["handoff"], set()).add(row["app"])
+        return found
+
+    async def _settle(
+        self, number: int, apps: set[str], answers: dict[str, dict[str, Any]]
+    ) -> None:
+        """Keep and tell what has become known of the relocations of a handoff since it ended."""
+        row = self.handoff(number)
+        planned = [item for item in _executed(row) if item["app"] in apps]
+        found, outcomes = ends(planned, answers, row)
+        # A later handoff may have told it in the folder of this one.
+        found |= {
+            app: record
+            for app, record in (await self._records(row)).items()
+            if app in apps and record["outcome"] != "uncertain"
+        }
+        outcomes |= {app: record["outcome"] for app, record in found.items()}
+        known = [item for item in planned if outcomes[item["app"]] != "uncertain"]
+        if not known:
+            return
+        with self._store.transaction():
+            for item in known:
+                app, record = item["app"], self._kept_record(item)
+                if app in found:
+                    self._keep_record(number, found[app])
+                elif record:
+                    self._keep_record(number, settled(record, item, outcomes[app]))
+            self._tell_ends(row, known, outcomes)
+            state, error = self._settled_verdict(number, row["error"])
+            self._change(number, state=state, error=error)
+        self._log.info(f"handoff {state} after all", handoff=number, ue=row["ue"], error=error)
+
+    def _kept_record(self, item: dict[str, Any]) -> dict[str, Any] | None:
+        kept = self._store.row(
+            "SELECT record FROM relocations WHERE id = ? AND app = ?",
+            (item["handoff"], item["app"]),
+        )
+        record: dict[str, Any] | None = kept and json.loads(kept["record"])
+        return record
+
+    def _settled_verdict(self, number: int, error: str | None) -> tuple[str, str | None]:
+        rows = self._store.rows("SELECT outcome FROM ends WHERE handoff = ?", (number,))
+        outcomes = {row["outcome"] for row in rows}
+        if "uncertain" in outcomes:
+            return "uncertain", error
+        if outcomes == {"completed"}:
+            return "completed", None
+        return "failed", f"{error} It has ended since, and not every app has moved."
+
+    def _tell_ends(
+        self, row: dict[str, Any], planned: list[dict[str, Any]], outcomes: dict[str, str]
+    ) -> None:
+        """Keep how relocations ended, and tell those who wait for it, each once."""
+        for item in planned:
+            app, outcome = item["app"], outcomes[item["app"]]
+            self._store.execute(
+                "INSERT OR REPLACE INTO ends VALUES (?, ?, ?)", (row["id"], app, outcome)
+            )
+            if outcome != "uncertain":
+                relocation = _relocation(row["ue"], item, self._kept_record(item))
+                self._listener.relocated(relocation, outcome == "completed")
 
     def _progress(self, number: int, progress: Progress) -> None:
         """Keep what a run tells. In the event loop."""
@@ -368,18 +476,28 @@ class HandoffQueue:
             with self._store.transaction():
                 self._change(number, plan=dumps(progress.data))
                 for item in _executed({**row, "plan": progress.data}):
-                    self._listener.relocating(_relocation(row["ue"], item, []))
+                    self._listener.relocating(_relocation(row["ue"], item, None))
 
     def _keep_record(self, number: int, record: dict[str, Any]) -> None:
-        key = (record["id"], record["app"], record["time"])
-        self._store.execute(
-            "INSERT OR IGNORE INTO relocations (id, app, time, handoff, record)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (*key, number, dumps(record)),
+        """Keep a record; one that tells how an interrupted relocation ended replaces the first."""
+        key = (record["id"], record["app"])
+        kept = self._store.row(
+            "SELECT number, record FROM relocations WHERE id = ? AND app = ?", key
         )
-        place = self._store.count(
-            "SELECT number FROM relocations WHERE id = ? AND app = ? AND time = ?", key
-        )
+        if kept is None:
+            place = self._store.insert(
+                "INSERT INTO relocations (id, app, time, handoff, record) VALUES (?, ?, ?, ?, ?)",
+                (*key, record["time"], number, dumps(record)),
+            )
+        else:
+            place = kept["number"]
+            # No ME host knows what the UE saw.
+            seen = json.loads(kept["record"]).get("client")
+            record = {**record, "client": record.get("client") or seen}
+            self._store.execute(
+                "UPDATE relocations SET time = ?, record = ? WHERE number = ?",
+                (record["time"], dumps(record), place),
+            )
         self._events.publish("relocation", handoff=number, number=place, record=record)
         level = self._log.info if record["outcome"] == "completed" else self._log.warning
         level(
@@ -392,7 +510,7 @@ class HandoffQueue:
             downtime_s=record["downtime_s"],
             error=record.get("error"),
         )
-        if record["outcome"] == "completed":
+        if record["outcome"] == "completed" and record["target_instance"]:
             self._seen(record["app"], record["source"], None, "absent")
             self._seen(record["app"], record["target"], record["target_instance"], "serving")
 
@@ -448,8 +566,8 @@ def _executed(row: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in (row["plan"] or {}).get("relocations", []) if item["execute"]]
 
 
-def _relocation(ue: str, item: dict[str, Any], records: list[dict[str, Any]]) -> Relocation:
-    record = next((record for record in records if record["app"] == item["app"]), {})
+def _relocation(ue: str, item: dict[str, Any], record: dict[str, Any] | None) -> Relocation:
+    record = record or {}
     return Relocation(
         app=item["app"],
         ue=ue,
@@ -460,13 +578,21 @@ def _relocation(ue: str, item: dict[str, Any], records: list[dict[str, Any]]) ->
     )
 
 
+def _pauses() -> Iterator[float]:
+    pause_s, left_s = _FOLLOW_FIRST_S, _FOLLOW_S
+    while left_s > 0:
+        yield pause_s
+        left_s -= pause_s
+        pause_s = min(2 * pause_s, _FOLLOW_MOST_S)
+
+
 def _verdict(
     row: dict[str, Any], outcomes: dict[str, str], end: End | None
 ) -> tuple[str, str | None]:
     """The state of a handoff that has ended, and what is to be said of it."""
     error = end.error if end else "RLapp was ended while this handoff ran"
     if "uncertain" in outcomes.values():
-        return "uncertain", error or "nobody knows where an app serves; settle it"
+        return "uncertain", error or f"how it ended is not known yet: {_SETTLES}"
     if end is None:
         executed = _executed(row)
         done = bool(executed) and all(outcomes[item["app"]] == "completed" for item in executed)

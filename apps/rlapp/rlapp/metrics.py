@@ -37,12 +37,13 @@ class _Collector:
         )
         for row in store.rows(
             "SELECT app, json_extract(record, '$.outcome') AS outcome, count(*) AS n,"
+            " count(json_extract(record, '$.downtime_s')) AS measured,"
             " sum(json_extract(record, '$.downtime_s')) AS total_s"
             " FROM relocations GROUP BY app, outcome"
         ):
             ended.add_metric([row["app"], row["outcome"]], row["n"])
             if row["outcome"] == "completed":
-                downtime.add_metric([row["app"]], row["n"], row["total_s"] or 0.0)
+                downtime.add_metric([row["app"]], row["measured"], row["total_s"] or 0.0)
         yield ended
         yield downtime
         users = GaugeMetricFamily("rlapp_ues", "UEs in a cell.", labels=["cell"])

@@ -32,6 +32,9 @@ CREATE INDEX IF NOT EXISTS handoffs_by_state ON handoffs (state);
 CREATE TABLE IF NOT EXISTS relocations (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, app TEXT NOT NULL,
     time TEXT NOT NULL, handoff INTEGER NOT NULL, record TEXT NOT NULL, UNIQUE (id, app, time));
+CREATE TABLE IF NOT EXISTS ends (
+    handoff INTEGER NOT NULL, app TEXT NOT NULL, outcome TEXT NOT NULL,
+    PRIMARY KEY (handoff, app));
 CREATE TABLE IF NOT EXISTS instances (
     app TEXT NOT NULL, me_host TEXT NOT NULL, name TEXT NOT NULL, address TEXT NOT NULL,
     state TEXT NOT NULL, PRIMARY KEY (app, me_host));

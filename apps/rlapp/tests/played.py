@@ -45,6 +45,8 @@ class PlayedRunner:
     """Plays handoffs of two ME hosts.
 
     `outcome`, `end`, `go_on`: what the next runs do. `phase_s`: how long each phase is played.
+    `at`: where each app serves; `busy`: who works on the apps; `told`: what an ME host has recorded
+    last of an app.
     """
 
     def __init__(self, results: Path, phase_s: float = 0.0) -> None:
@@ -57,6 +59,8 @@ class PlayedRunner:
         self.go_on = threading.Event()
         self.go_on.set()
         self.orphans: set[str] = set()
+        self.busy: str | None = None
+        self.told: dict[tuple[str, str], dict[str, Any]] = {}
         self.side_by_side = 0
         self.most = 0
         self._lock = threading.Lock()
@@ -109,6 +113,8 @@ class PlayedRunner:
             self._pass(lambda: False)
         records = [record(item, job, self.outcome) for item in planned if item["execute"]]
         write_records(self.results, job.run, records)
+        if self.outcome == "uncertain":
+            self.at |= {item["app"]: "nowhere" for item in planned if item["execute"]}
         if self.outcome == "completed":
             for item in planned:
                 self.at[item["app"]] = item["target"] if item["execute"] else item["source"]
@@ -128,9 +134,15 @@ class PlayedRunner:
                 "apps": {
                     app: {
                         "state": "serving" if at == me_host else "absent",
+                        "current": True,
+                        "busy": self.busy,
                         "lease": None,
-                        "last_relocation": None,
-                        "instance": {"name": f"{app}-{me_host}", "address": "172.17.0.2"}
+                        "last_relocation": self.told.get((me_host, app)),
+                        "instance": {
+                            "name": f"{app}-{me_host}",
+                            "address": "172.17.0.2",
+                            "healthy": True,
+                        }
                         if at == me_host
                         else None,
                     }

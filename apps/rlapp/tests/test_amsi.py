@@ -124,7 +124,7 @@ def test_a_relocation_is_told_as_its_record_has_it(
         assert amsi.post("/subscriptions/", json=body).status_code == 201
     runner.outcome = outcome
     ended(client, hand_off(client))
-    # An uncertain one has neither been completed nor failed: it has to be settled.
+    # An uncertain one has neither been completed nor failed so far.
     wanted = {"completed": ALL[:2], "aborted": [ALL[0], ALL[2]], "uncertain": ALL[:1]}[outcome]
     bodies = subscriber.next(len(wanted))
     assert [body["mobilityStatus"] for body in bodies] == wanted

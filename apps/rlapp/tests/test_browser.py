@@ -17,8 +17,11 @@ from typing import Any
 
 import httpx
 import pytest
-from played import PASSWORD, UE_TOKEN, report
+from played import PASSWORD, UE_TOKEN, record, report, write_records
 from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from rlapp.config import read_config
+from rlapp.runner import Job
+from rlapp.store import Store
 from running import PATIENCE_S, environment, free_port, process, write_config
 
 # Where the played cells stand; the first two are 2.2 km apart.
@@ -263,6 +266,39 @@ def test_a_relocation_is_shown_phase_by_phase(world: World) -> None:
     expect(hosts.first).not_to_contain_text("videoapp")
     expect(console.ue()).to_contain_text("cell2 · worker2")
     expect(console.page.locator("#figures")).to_contain_text("20.0 ms")
+    assert console.errors == []
+
+
+def test_what_was_uncertain_is_shown_as_it_has_ended(world: World) -> None:
+    config = read_config(write_config(world.folder))
+    # No ME host knows this app: only the records of the run will tell.
+    job = Job("rlapp-before", "ue1", "cell2", ["third"])
+    item = {"app": "third", "source": "worker1", "target": "worker2", "handoff": "id-before"}
+    plan = {"move_ue": True, "relocations": [{**item, "execute": True}]}
+    first = record(item, job, "uncertain") | {"error": "worker2 was lost."}
+    store = Store(config.database)
+    store.execute(
+        "INSERT INTO handoffs (run, ue, target_cell, apps, state, origin, asked_s, ended_s, plan)"
+        " VALUES (?, 'ue1', 'cell2', '[\"third\"]', 'uncertain', 'x', ?, ?, ?)",
+        (job.run, time.time(), time.time(), json.dumps(plan)),
+    )
+    store.execute(
+        "INSERT INTO relocations (id, app, time, handoff, record) VALUES (?, ?, ?, 1, ?)",
+        ("id-before", "third", first["time"], json.dumps(first)),
+    )
+    store.execute("INSERT INTO ends VALUES (1, 'third', 'uncertain')")
+    store.close()
+    last = record(item, job, "completed") | {"time": "2026-01-02T03:06:00.000+00:00"}
+    world.serve()
+    console = world.console()
+    badge = console.handoff(1).locator(".badge")
+    expect(badge).to_have_text("uncertain")
+    assert "uncertain worker2 was lost." in console.row(1)
+    write_records(config.handoffs.results_dir, job.run, [first, last])
+    expect(badge).to_have_text("completed")
+    until(lambda: "completed" in console.row(1), console.page)
+    assert console.row(1)[1] == "20.0 ms"
+    expect(console.handoff(1).locator(".timeline")).to_have_count(2)
     assert console.errors == []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from played import PlayedRunner, record, report, write_records
+from rlapp import handoffs as queue
 from rlapp import ready as ready_runs
 from rlapp.app import create_app
 from rlapp.config import Config
@@ -254,6 +255,134 @@ def test_without_a_record_the_me_hosts_tell(
     with client_of(service) as client:
         assert ended(client, {"id": 1})["state"] == state
     assert runner.jobs == []
+
+
+def uncertain(client: TestClient, runner: PlayedRunner) -> dict[str, Any]:
+    """A handoff of which nobody knows how it ended."""
+    runner.outcome, runner.end = "uncertain", End("failed", "worker2 was lost.")
+    done = ended(client, hand_off(client))
+    assert done["state"] == "uncertain"
+    return done
+
+
+def settle(runner: PlayedRunner, handoff: dict[str, Any], outcome: str, where: str) -> None:
+    """Have the source record how it ended, as its reconciler does."""
+    (item,) = handoff["plan"]["relocations"]
+    job = Job(handoff["run"], "ue1", "cell2", ["videoapp"])
+    told = record(item, job, outcome) | {"ue": None, "client": None, "downtime_s": None}
+    runner.told[item["source"], "videoapp"] = told | {"time": "2026-01-02T03:05:00+00:00"}
+    runner.at["videoapp"] = where
+
+
+@pytest.mark.parametrize(
+    ("outcome", "where", "state"),
+    [("completed", "worker2", "completed"), ("aborted", "worker1", "failed")],
+)
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_is_uncertain_is_followed_until_its_end(
+    service: Service,
+    runner: PlayedRunner,
+    client_of: Callable[[Service], TestClient],
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: str,
+    where: str,
+    state: str,
+    restarted: bool,
+) -> None:
+    monkeypatch.setattr(queue, "_FOLLOW_FIRST_S", 0.05)
+    monkeypatch.setattr(queue, "_FOLLOW_MOST_S", 0.1)
+    told: list[tuple[str, bool]] = []
+
+    def listen(service: Service) -> None:
+        monkeypatch.setattr(
+            service.notifications,
+            "relocated",
+            lambda relocation, completed: told.append((relocation.target, completed)),
+        )
+
+    listen(service)
+    with client_of(service) as client:
+        client.post("/api/locations", json=report())
+        handoff = uncertain(client, runner)
+        (first,) = client.get("/api/relocations").json()
+        time.sleep(0.3)  # it is asked about, and nothing has become known
+        assert client.get(f"/api/handoffs/{handoff['id']}").json()["state"] == "uncertain"
+        assert told == []
+        newest = client.get("/api/state").json()["event"]
+        if not restarted:
+            settle(runner, handoff, outcome, where)
+            until(lambda: ended(client, handoff)["state"] == state)
+    if restarted:
+        settle(runner, handoff, outcome, where)
+        service = build(service.config, runner)
+        listen(service)
+    else:
+        service = build(service.config, runner)
+    with client_of(service) as client:
+        until(lambda: ended(client, handoff)["state"] == state)
+        done = ended(client, handoff)
+        assert (done["error"] is None) == (state == "completed")
+        (kept,) = client.get("/api/relocations").json()
+        assert (kept["outcome"], kept["ue"]) == (outcome, "ue1")
+        assert (kept["rlapp_number"], kept["client"]) == (first["rlapp_number"], first["client"])
+        assert f'rlapp_relocations_total{{app="videoapp",outcome="{outcome}"}} 1.0' in (
+            client.get("/metrics").text
+        )
+        events = [event.type for event in service.events.after(newest)]
+        assert events.count("relocation") == 1 and events.count("handoff") == 1
+        time.sleep(0.3)
+    assert told == [("worker2", outcome == "completed")]
+
+
+def test_a_later_handoff_may_tell_how_one_ended(
+    client: TestClient, runner: PlayedRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_FOLLOW_FIRST_S", 0.05)
+    handoff = uncertain(client, runner)
+    (item,) = handoff["plan"]["relocations"]
+    job = Job(handoff["run"], "ue1", "cell2", ["videoapp"])
+    lines = [record(item, job, outcome) for outcome in ("uncertain", "completed")]
+    write_records(runner.results, handoff["run"], lines)
+    until(lambda: ended(client, handoff)["state"] == "completed")
+
+
+@pytest.mark.parametrize("busy", [None, "another"])
+def test_where_the_app_serves_tells_it_when_nobody_works_on_it_any_more(
+    client: TestClient,
+    runner: PlayedRunner,
+    monkeypatch: pytest.MonkeyPatch,
+    busy: str | None,
+) -> None:
+    monkeypatch.setattr(queue, "_FOLLOW_FIRST_S", 0.05)
+    monkeypatch.setattr(queue, "_FOLLOW_MOST_S", 0.1)
+    handoff = uncertain(client, runner)
+    runner.busy = busy
+    runner.at["videoapp"] = "worker2"
+    if busy:
+        time.sleep(0.5)
+        assert ended(client, handoff)["state"] == "uncertain"
+        runner.busy = None
+    until(lambda: ended(client, handoff)["state"] == "completed")
+    (kept,) = client.get("/api/relocations").json()
+    assert kept["outcome"] == "completed"
+    assert kept["error"].endswith("It has ended since: worker2 has the app.")
+
+
+def test_another_relocation_since_then_tells_nothing_of_it(
+    client: TestClient, runner: PlayedRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_FOLLOW_FIRST_S", 0.05)
+    handoff = uncertain(client, runner)
+    settle(runner, handoff, "completed", "worker1")
+    later = {"id": "another", "time": "2999-01-01T00:00:00+00:00"}
+    runner.told["worker1", "videoapp"] |= later
+    time.sleep(0.5)
+    assert ended(client, handoff)["state"] == "uncertain"
+
+
+def test_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "_FOLLOW_S", 200.0)
+    assert list(queue._pauses()) == [1.5, 3.0, 6.0, 12.0, 24.0, 48.0, 60.0, 60.0]
 
 
 def test_without_a_plan_nobody_knows(

@@ -48,6 +48,7 @@ def changed_since(root: Path, since_ns: int) -> Dirty:
         )
     )
 
+
 _OWNER = "floor"
 
 

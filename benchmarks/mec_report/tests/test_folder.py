@@ -12,6 +12,8 @@ import shutil
 import pytest
 from mec_report.folder import read
 from mec_report.lines import FolderError
+from mec_report.render import write
+from mec_report.summary import summary
 from mec_report.tests import synthetic
 
 
@@ -163,12 +165,31 @@ def test_samples_with_other_columns(small, text):
     assert refusal(small).startswith(f"{file.name}, line 1: the columns are not seq,start_s,")
 
 
-def test_a_handoff_tried_twice_has_the_samples_of_the_last_attempt(small):
+def test_a_handoff_tried_twice_counts_once_with_the_samples_of_the_last_attempt(small):
     lines = (small / "relocations.jsonl").read_text().splitlines()
     (small / "relocations.jsonl").write_text("\n".join([lines[0], *lines]) + "\n")
-    first, second, _ = read(small).relocations
-    assert first.client is None
-    assert second.client is not None
+    change(small / "relocations.jsonl", 1, outcome="aborted", downtime_s=None, error="x")
+    first, _ = read(small).relocations
+    assert first.completed and first.client is not None
+
+
+@pytest.mark.parametrize("outcome", ["completed", "aborted"])
+def test_what_was_uncertain_counts_once_as_it_has_ended_since(small, outcome):
+    file = small / "relocations.jsonl"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines, lines[0]]) + "\n")
+    change(file, 1, outcome="uncertain", downtime_s=None, error="The host was lost.")
+    change(file, 3, outcome=outcome, downtime_s=None, settled=True, error="It has ended since.")
+    folder = read(small)
+    assert [found.outcome for found in folder.relocations] == [outcome, "completed"]
+    found = summary(folder)
+    (series,) = found["series"]
+    counted = {"count": 2, "completed": 1, "aborted": 0, "uncertain": 0}
+    counted[outcome] += 1
+    assert series["outcomes"] == counted
+    assert series["figures"]["downtime_s"]["count"] == 1
+    assert series["timeline"]["id"] == folder.relocations[1].id
+    assert write(small, found)
 
 
 def test_a_link_has_the_name_of_what_it_leads_to(small):

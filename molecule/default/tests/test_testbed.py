@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ BACKBONE = {
     "worker2": "10.77.0.12",
     "repository": "10.77.0.20",
 }
+# Where ME hosts publish videoapp, by its name.
+PORT = 20000 + zlib.crc32(b"videoapp") % 10000
 REPOSITORY = "https://repository.mec.test:5000/v2/"
 
 
@@ -49,6 +53,35 @@ def me_host(request: pytest.FixtureRequest) -> Host:
 @pytest.fixture
 def ue() -> Host:
     return connect("ue1")
+
+
+@pytest.fixture
+def serving() -> str:
+    """The ME host on which videoapp serves."""
+    found = [
+        name
+        for name in ME_HOSTS
+        if connect(name).check_output("docker ps --quiet --filter name=videoapp-")
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def status(host: Host, url: str, *options: str) -> str:
+    """What a host is answered; 000 where nothing is."""
+    told = host.run(
+        "curl --silent --max-time 2 --output /dev/null --write-out '%%{http_code}' %s %s",
+        " ".join(options) or "--get",
+        url,
+    )
+    return told.stdout
+
+
+def inspected(host: Host) -> dict[str, Any]:
+    """The container of videoapp."""
+    name = host.check_output("docker ps --quiet --filter name=videoapp-")
+    found: dict[str, Any] = json.loads(host.check_output("docker inspect %s", name))[0]
+    return found
 
 
 def test_no_unit_of_a_host_has_failed(any_host: Host) -> None:
@@ -154,6 +187,105 @@ def test_a_ue_does_not_reach_the_backbone(ue: Host) -> None:
     for address in BACKBONE.values():
         assert ue.run(f"ping -c 1 -W 1 {address}").rc != 0
         assert ue.run(f"curl --max-time 2 http://{address}:22").rc != 0
+
+
+def test_an_instance_is_reached_by_me_hosts_alone(serving: str) -> None:
+    health = f"http://{BACKBONE[serving]}:{PORT}/healthz"
+    for name in BACKBONE:
+        expected = "200" if name in ME_HOSTS else "000"
+        assert (name, status(connect(name), health)) == (name, expected)
+
+
+def test_me_hosts_do_not_activate_an_instance_without_its_token(serving: str) -> None:
+    activation = f"http://{BACKBONE[serving]}:{PORT}/-/activate"
+    for name in ME_HOSTS:
+        assert status(connect(name), activation, "--request=POST") == "403"
+
+
+def test_the_token_of_an_instance_is_kept_with_it_alone(serving: str) -> None:
+    host = connect(serving)
+    variables = dict(entry.split("=", 1) for entry in inspected(host)["Config"]["Env"])
+    token = variables["MEC_ACTIVATION_TOKEN"]
+    assert len(token) >= 43
+    for command in (
+        "grep --recursive --fixed-strings --quiet -- %s /var/lib/mec-relocation",
+        "journalctl --no-pager | grep --fixed-strings --quiet -- %s",
+    ):
+        assert host.run(command, token).rc == 1
+
+
+@pytest.fixture
+def routed(ue: Host) -> Iterator[Host]:
+    """A UE that has routes to the backbone and to instances, through the gateway of its cell."""
+    gateway = ue.check_output("ip route get 10.99.0.1").split("via ")[1].split()[0]
+    ways = [*BACKBONE.values(), "172.17.0.0/16"]
+    for way in ways:
+        ue.check_output(f"ip route replace {way} via {gateway}")
+    yield ue
+    for way in ways:
+        ue.check_output(f"ip route delete {way}")
+
+
+def test_no_route_of_a_ue_leads_past_the_gateway(routed: Host, serving: str) -> None:
+    gateway = routed.check_output("ip route get 10.99.0.1").split("via ")[1].split()[0]
+    address = inspected(connect(serving))["NetworkSettings"]["IPAddress"]
+    for place in (
+        *(f"{BACKBONE[name]}:{port}" for name in ME_HOSTS for port in (22, PORT)),
+        f"{BACKBONE['master']}:22",
+        f"{gateway}:22",
+        f"{gateway}:{PORT}",
+        f"{address}:8080",
+    ):
+        tried = routed.run(f"curl --max-time 1 http://{place}/healthz")
+        assert (place, tried.stdout, "timed out" in tried.stderr) == (place, "", True)
+    assert status(routed, "https://videoapp.mec.test/healthz") == "200"
+    assert routed.run(f"ping -c 1 -W 1 {gateway}").rc == 0
+
+
+def test_a_ue_reaches_nothing_of_its_me_host_by_ipv6(ue: Host) -> None:
+    cell = attach(ue, "--status")["cell"]
+    device = interface(ue, cell)
+    neighbour = connect({"cell1": "worker1", "cell2": "worker2"}[cell])
+    gateway = ue.check_output("ip route get 10.99.0.1").split("via ")[1].split()[0]
+    name = neighbour.check_output(f"ip -brief address show to {gateway}").split()[0].split("@")[0]
+    shown = neighbour.check_output(f"ip -6 -brief address show dev {name} scope link").split()
+    if not shown:
+        pytest.skip("the cells have no IPv6")
+    address = shown[2].partition("/")[0]
+    assert ue.run(f"ping -c 1 -W 1 {address}%{device}").rc == 0
+    command = f"curl --globoff --max-time 2 'http://[{address}%25{device}]:22'"
+    assert "timed out" in ue.run(command).stderr
+
+
+def test_an_instance_reaches_others_through_the_gateway_alone(serving: str) -> None:
+    host = connect(serving)
+    other = next(name for name in ME_HOSTS if name != serving)
+    app = inspected(host)
+    connecting = (
+        "docker run --rm --entrypoint python3 %s -c 'import socket, sys; "
+        "print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).getpeername()[1])' "
+        "%s %s"
+    )
+    for address, port in (
+        (app["NetworkSettings"]["IPAddress"], 8080),
+        (app["NetworkSettings"]["Gateway"], 22),
+        (BACKBONE[serving], PORT),
+        (BACKBONE[serving], 22),
+        (BACKBONE[other], PORT),
+        (BACKBONE[other], 22),
+    ):
+        tried = host.run(connecting, app["Image"], address, str(port))
+        assert (address, port, tried.rc) == (address, port, 1)
+        assert "timed out" in tried.stderr
+    assert host.check_output(connecting, app["Image"], "10.99.0.1", "443") == "443"
+
+
+def test_the_packet_filter_is_there_from_the_boot(me_host: Host) -> None:
+    assert me_host.service("mec-packet-filter").is_enabled
+    assert me_host.service("mec-packet-filter").is_running
+    before = me_host.check_output("nft list table inet mec_relocation")
+    me_host.check_output("systemctl restart mec-packet-filter")
+    assert me_host.check_output("nft list table inet mec_relocation") == before
 
 
 def test_every_app_is_at_the_service_address(ue: Host) -> None:

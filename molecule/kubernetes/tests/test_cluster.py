@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ KUBECONFIG = STATE / "kubernetes" / "admin.conf"
 RELEASE = STATE / "kubernetes" / "release"
 NODES = ["master", "worker1", "worker2"]
 ME_HOSTS = ["worker1", "worker2"]
+BACKBONE = {"worker1": "10.77.0.11", "worker2": "10.77.0.12"}
+# Where ME hosts publish videoapp, by its name.
+PORT = 20000 + zlib.crc32(b"videoapp") % 10000
 NAMESPACE = "mec"
 
 # Testinfra's own connection to a pod runs kubectl from the path.
@@ -164,18 +168,57 @@ def test_an_instance_has_its_pv_and_no_rights(instance: Host) -> None:
     assert not instance.file("/var/run/secrets/kubernetes.io").exists
 
 
-def test_a_pod_reaches_services_and_the_other_worker(instance: Host, pod: dict[str, Any]) -> None:
+def test_a_pod_reaches_services_and_no_me_host(instance: Host, pod: dict[str, Any]) -> None:
     connecting = (
         "python3 -c 'import socket, sys; "
-        "print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).getpeername()[1])' "
+        "print(socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).getpeername()[1])' "
     )
     # The API, by its service: kube-proxy.
     assert instance.check_output(f"{connecting} 10.96.0.1 443") == "443"
-    other = next(host for host in ME_HOSTS if host != pod["spec"]["nodeName"])
-    bridge = connect(other).check_output("ip -4 -brief address show cni0 || true")
-    if bridge:
-        address = bridge.split()[2].partition("/")[0]
-        assert instance.check_output(f"{connecting} {address} 22") == "22"
+    # Its host's gateway, as UEs do.
+    assert instance.check_output(f"{connecting} 10.99.0.1 443") == "443"
+    for name in ME_HOSTS:
+        for port in (22, PORT):
+            tried = instance.run(f"{connecting} {BACKBONE[name]} {port}")
+            assert (name, port, tried.rc != 0) == (name, port, True)
+    gateway = connect(pod["spec"]["nodeName"]).check_output("ip -4 -brief address show cni0")
+    assert instance.run(f"{connecting} {gateway.split()[2].partition('/')[0]} 22").rc != 0
+
+
+def test_an_instance_is_reached_by_me_hosts_alone(pod: dict[str, Any]) -> None:
+    status = "curl --silent --max-time 2 --output /dev/null --write-out '%%{http_code}' %s"
+    for place in (
+        f"{BACKBONE[pod['spec']['nodeName']]}:{PORT}",
+        f"{pod['status']['podIP']}:8080",
+    ):
+        for name in (*ME_HOSTS, "master", "repository"):
+            told = connect(name).run(status, f"http://{place}/healthz").stdout
+            expected = "200" if name in ME_HOSTS else "000"
+            assert (place, name, told) == (place, name, expected)
+
+
+def test_no_route_of_a_ue_leads_past_the_gateway(pod: dict[str, Any]) -> None:
+    ue = connect("ue1")
+    gateway = ue.check_output("ip route get 10.99.0.1").split("via ")[1].split()[0]
+    address = BACKBONE[pod["spec"]["nodeName"]]
+    places = {address: PORT, pod["status"]["podIP"]: 8080}
+    try:
+        for way, port in places.items():
+            ue.check_output(f"ip route replace {way} via {gateway}")
+            tried = ue.run(f"curl --max-time 2 http://{way}:{port}/healthz")
+            assert "timed out" in tried.stderr
+    finally:
+        for way in places:
+            ue.run(f"ip route delete {way}")
+
+
+def test_nobody_activates_an_instance_without_its_token(pod: dict[str, Any]) -> None:
+    place = f"{BACKBONE[pod['spec']['nodeName']]}:{PORT}"
+    told = connect(pod["spec"]["nodeName"]).check_output(
+        "curl --silent --output /dev/null --write-out '%%{http_code}' --request POST %s",
+        f"http://{place}/-/activate",
+    )
+    assert told == "403"
 
 
 def test_a_pod_is_reached_from_the_other_worker_by_its_own_address(pod: dict[str, Any]) -> None:

@@ -20,8 +20,8 @@
 local folder = os.getenv("MEC_DECISIONS")
 local window = tonumber(os.getenv("MEC_WINDOW"))
 
--- This long a width of the window is tried, from its first answer; or, while there is none, as of a
--- cold instance, SILENT_MS.
+-- A width of the window is tried for TRIED_MS and until each place has been used twice; or for SILENT_MS,
+-- whatever comes.
 local TRIED_MS = 250
 local SILENT_MS = 500
 -- Whoever waits looks again within LOOK_MS. Who has not for GONE_MS has gone, with its client.
@@ -124,12 +124,14 @@ end
 -- that answers one request after the other keeps the small one, and what is slow or stuck in it does
 -- not block the others.
 local function try_width(pace, at_ms)
-  if at_ms - pace.since_ms < (pace.answered == 0 and SILENT_MS or TRIED_MS) then
+  local passed_ms = at_ms - pace.since_ms
+  local is_tried = passed_ms >= TRIED_MS and pace.answered >= 2 * pace.width
+  if not is_tried and passed_ms < SILENT_MS then
     return
   end
-  local is_better = pace.answered == 0 or pace.answered > 1.2 * pace.answered_before
-  if is_better or pace.width == pace.proven then
-    pace.proven, pace.answered_before = pace.width, pace.answered
+  local rate = pace.answered / passed_ms
+  if rate == 0 or rate > 1.2 * pace.rate or pace.width == pace.proven then
+    pace.proven, pace.rate = pace.width, rate
     pace.width = math.ceil(1.5 * pace.width)
   else
     pace.width = pace.proven
@@ -140,8 +142,7 @@ end
 local function may_pass(queue, number, at_ms)
   local pace = queue.pace
   if not pace then
-    pace = { width = window, proven = window, inside = 0, answered = 0, answered_before = 0 }
-    pace.since_ms = at_ms
+    pace = { width = window, proven = window, inside = 0, answered = 0, rate = 0, since_ms = at_ms }
     queue.pace = pace
   end
   try_width(pace, at_ms)
@@ -211,10 +212,11 @@ end)
 core.register_action("answered", { "http-res" }, function(txn)
   local pace = txn:get_priv()
   pace.inside = pace.inside - 1
-  if pace.answered == 0 then
-    pace.since_ms = now_ms()
-  end
   pace.answered = pace.answered + 1
+  if not pace.is_heard then
+    -- Until then the instance came up.
+    pace.is_heard, pace.answered, pace.since_ms = true, 0, now_ms()
+  end
 end)
 
 -- Set txn.path to the path as a server may understand it: decoded, without parameters, empty

@@ -31,7 +31,8 @@ options:
   handoff:
     description:
       - The id of the handoff that this step belongs to.
-      - It owns the lease of the app. A step of another handoff is refused while the lease lasts.
+      - It owns the lease of the app. A step of another handoff is refused while a process of this
+        one works on the app, and for some seconds after that.
     type: str
     required: true
   at_s:

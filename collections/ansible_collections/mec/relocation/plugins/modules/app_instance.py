@@ -59,11 +59,11 @@ options:
           - How a standby instance is asked to serve. One of C(http) (a path, for POST),
             C(signal) (a name) and C(exec) (a list of words).
           - Every instance gets a secret of its own in the environment variable
-            C(MEC_ACTIVATION_TOKEN). The POST says it (as a Bearer, in C(Authorization)), and the
-            app refuses, with 403, whoever does not.
+            C(MEC_ACTIVATION_TOKEN). The POST says it (C(Authorization), bearer), and the app
+            refuses, with 403, whoever does not.
           - An instance that waits to be activated answers C(health) with anything but 200. One that
-            serves already is made anew, and a new one that does is refused. Left out, the app
-            serves from its start, and is not looked at.
+            serves already is made anew, and a new one that does is refused.
+          - Left out, the app serves from its start, and is not looked at.
         type: dict
       env:
         description: Environment variables. C(MEC_ACTIVATION_TOKEN) is not among them.
@@ -206,10 +206,11 @@ def main() -> None:
         )
     except RelocationError as error:
         module.fail_json(msg=str(error))
+    for warning in warnings:
+        module.warn(warning)
     module.exit_json(
         changed=bool(changes),
         changes=changes,
-        warnings=warnings,
         diff={"prepared": "".join(f"{params['app']['name']}: {change}\n" for change in changes)},
     )
 

@@ -18,8 +18,10 @@ description:
     the last delta of the volume crosses, the target is activated, the gateways switch and release.
   - Until the target is asked to activate, every failure ends with the source serving again. The
     record then says V(aborted) and the module fails.
-  - Where it cannot be known whether the target serves, nobody serves, the record says V(uncertain)
-    and the error names the command that settles it.
+  - Where it cannot be known whether the target serves, the source stays fenced and the record says
+    V(uncertain). It ends by itself as soon as the two hosts see each other, and the source's record
+    then says how (M(mec.relocation.app_info), C(last_relocation)). Only where the target is gone for
+    good a person has to decide, with the command that the error names.
 extends_documentation_fragment:
   - mec.relocation.attributes
   - mec.relocation.attributes.changes
@@ -112,7 +114,9 @@ record:
   type: dict
   contains:
     outcome:
-      description: How it ended, V(completed), V(aborted) or V(uncertain).
+      description:
+        - How it ended, V(completed), V(aborted) or V(uncertain).
+        - V(uncertain) is what is known when the module ends, and not the last word.
       type: str
       returned: always
     downtime_s:

@@ -115,6 +115,7 @@ def settled(record: Mapping[str, Any], *, completed: bool) -> dict[str, Any]:
         **record,
         "time": _now(),
         "outcome": "completed" if completed else "aborted",
+        "settled": True,
         "error": f"{told} It has ended since: {where} has the app.",
     }
 

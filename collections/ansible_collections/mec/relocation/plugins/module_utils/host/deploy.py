@@ -128,10 +128,15 @@ class _Peers:
                 name: peer.begin(steps.Parts([self._app])).result()[self._app]
                 for name, peer in self.reached.items()
             }
-        return {
-            name: peer.begin(steps.Lock(self._app, _OWNER)).result()
-            for name, peer in self.reached.items()
-        }
+        parts = {}
+        for name, peer in self.reached.items():
+            parts[name] = peer.begin(steps.Lock(self._app, _OWNER)).result()
+            self._stack.callback(self._leave, peer)
+        return parts
+
+    def _leave(self, peer: Host) -> None:
+        with contextlib.suppress(RelocationError):
+            peer.begin(steps.Unlock(self._app, keep_lease=False)).result()
 
 
 class Deployment:
@@ -184,7 +189,7 @@ class Deployment:
         if not self.check:
             self._renew(app, image_id, changes)
             self._own(app.name, parts)
-        return changes + ["owner"]
+        return [*changes, "owner"]
 
     def settle(self, name: str) -> list[str]:
         """Let this host's copy be the one that is kept, and its instance serve.
@@ -320,14 +325,12 @@ class Deployment:
         parts = self.peers.parts()
         for peer in self.dead:
             if peer in parts:
-                raise RelocationError(
-                    f"{peer} answers: it is not gone.", "Leave it out of `dead`."
-                )
+                raise RelocationError(f"{peer} answers: it is not gone.", "Leave it out of `dead`.")
         for peer, error in self.peers.silent.items():
             if peer not in self.dead:
                 raise RelocationError(
                     f"Whether app {name!r} serves on {peer} cannot be known: {error}",
-                    f"Bring {peer} up; or, if it is gone for good: {_settle(name, self.here, peer)}",
+                    f"Bring {peer} up. If it is gone for good: {_settle(name, self.here, peer)}",
                 )
         return parts
 

@@ -135,7 +135,7 @@ class Gateway:
         app: str,
         max_s: float,
         host: str,
-        owner: str = "unnamed",
+        owner: str,
         end_s: float = 60.0,
         after: str = "refuse",
     ) -> int:

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import IO, Any
 
 from ..ground import priority
@@ -340,8 +340,10 @@ class MeHost:
 
     def end(self, app: str) -> None:
         """End the app's instance, confirmed; what is left of it stays."""
-        self.platform.set_restarts(app, False)
         self.platform.kill(app)
+        # An API that does not answer is told when the instance is removed.
+        with contextlib.suppress(RelocationError):
+            self.platform.set_restarts(app, False)
 
     def healthy(self, app: str) -> bool:
         """Whether the instance answers its health path with 200."""
@@ -446,9 +448,10 @@ class MeHost:
 
     def wait_until_durable(self, app: str) -> None:
         """What came for the app outlives a crash of this host when this returns."""
+        writing = self._writing.pop(app, [])
         try:
-            for writing in self._writing.pop(app, []):
-                writing.result()
+            for written in wait(writing).done if writing else ():
+                written.result()
         except OSError as error:
             raise RelocationError(
                 f"What came for {app!r} cannot be kept on {self.config.name}: {error}."
@@ -477,6 +480,7 @@ class MeHost:
             self.config.address,
             f"{instance.name} on {self.config.name}",
             instance.activation_token,
+            functools.partial(self.platform.post_mortem, app.name),
         )
 
 

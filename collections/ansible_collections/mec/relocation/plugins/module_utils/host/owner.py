@@ -496,9 +496,9 @@ def _serving(note: Note, epoch: int) -> Note:
 
 
 def _retired(note: Note, floor: int) -> Note:
-    """A copy that is not to serve, and was ended where it may have been about to."""
+    """A host that is not to serve: with the whole volume of an earlier owner, or with nothing."""
     return note._replace(
-        state=State.RETIRED,
+        state=State.RETIRED if note.copy else State.ABSENT,
         attempt=0,
         floor=max(note.floor, floor),
         rivals=(),

@@ -252,8 +252,6 @@ class Ownership:
         return AppState(self._config.state_dir, app)
 
 
-
-
 def told(decision: Decision) -> steps.Told:
     """Return a decision's answer as another host hears it."""
     return {"answer": str(decision.answer or Answer.REFUSED), "why": decision.why}

@@ -99,6 +99,8 @@ class Reconciler:
     def _tend(self, app: str) -> None:
         kept = self._state(app)
         with Lock(kept.folder, app).held(RECONCILER, RECONCILER):
+            if kept.lacks_epoch:
+                self._adopt(kept)
             note = kept.note()
             event: owner.Event = owner.Left() if kept.current else owner.Booted()
             decision = owner.decide(note, event)
@@ -107,6 +109,18 @@ class Reconciler:
             if Do.END in decision.then and not self._runs(app) and decision.note == note:
                 return
             carry_out(decision, self._hands(app))
+
+    def _adopt(self, kept: AppState) -> None:
+        """Give the note of a library that knew no epochs its epoch.
+
+        That library noted last that a target serves. One that it left with the note of a prepared
+        one is told from it by its answer.
+        """
+        note = kept.note()
+        if note.state is State.PREPARED and self._me_host.healthy(kept.name):
+            note = note._replace(state=State.SERVING, taken=2, known=2, floor=2, copy=2)
+        kept.write(note)
+        _log.info("%s: was %s for a library without epochs", kept.name, note.state)
 
     def _runs(self, app: str) -> bool:
         found = self._me_host.platform.find(app)
@@ -117,16 +131,25 @@ class Reconciler:
         return {
             Do.WRITE: kept.write,
             Do.END: lambda _note: self._me_host.end(app),
-            Do.SERVE: lambda _note: self._serve(app),
+            Do.SERVE: lambda note: self._serve(app, note),
             Do.ROUTE: lambda note: self._route(app, note),
             Do.ASK: lambda note: self._ask(app, note),
             # The hosts have been asked already, and have not said enough.
             Do.VOUCH: lambda _note: None,
         }
 
-    def _serve(self, app: str) -> None:
-        if self._me_host.keep_serving(app, _ACTIVATE_S):
-            _log.info("%s serves again", app)
+    def _serve(self, app: str, note: Note) -> None:
+        if not self._me_host.keep_serving(app, _ACTIVATE_S):
+            return
+        _log.info("%s serves again", app)
+        last = last_records(self._config.state_dir).get(app)
+        if last is not None and (last["id"], last["target"], last["outcome"]) == (
+            note.handoff,
+            self._config.name,
+            "uncertain",
+        ):
+            # It took the app, and did not serve it when the relocation ended.
+            append_record(self._config.state_dir, settled(last, completed=True))
 
     def _route(self, app: str, note: Note) -> None:
         here = self._config.name
@@ -188,9 +211,7 @@ class Reconciler:
                 with self._trying(app):
                     self._vouched(app, parts)
 
-    def _ask_all(
-        self, question: steps.Parts
-    ) -> list[dict[str, steps.Part] | None]:
+    def _ask_all(self, question: steps.Parts) -> list[dict[str, steps.Part] | None]:
         def ask(peer: str) -> dict[str, steps.Part] | None:
             try:
                 with Channel(self._config, peer, shared=False) as channel:

@@ -39,6 +39,11 @@ class AppState:
             if (folder / "app.json").exists() or (folder / "owner.json").exists():
                 yield cls(state_dir, folder.name)
 
+    @property
+    def is_declared(self) -> bool:
+        """Whether the app was deployed or prepared here at some time."""
+        return (self.folder / "app.json").exists()
+
     def declaration(self) -> App:
         """The app as it was deployed here.
 
@@ -79,7 +84,9 @@ class AppState:
             found = self._slots.read()
             if found is None:
                 return self._note_without_epoch()
-            return Note(**{**found, "state": State(found["state"]), "rivals": tuple(found["rivals"])})
+            return Note(
+                **{**found, "state": State(found["state"]), "rivals": tuple(found["rivals"])}
+            )
         except (ValueError, TypeError, KeyError) as error:
             raise RelocationError(
                 f"{self._slots.path} is damaged: {error}.",
@@ -118,6 +125,12 @@ class AppState:
             case "prepared":
                 return note._replace(state=State.PREPARED)
         return Note()
+
+    @property
+    def lacks_epoch(self) -> bool:
+        """Whether the note is one of a library that knew no epochs."""
+        names = ("owner.json", "instance.json")
+        return [(self.folder / name).exists() for name in names] == [False, True]
 
     @property
     def current(self) -> bool:

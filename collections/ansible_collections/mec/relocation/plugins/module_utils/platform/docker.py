@@ -16,7 +16,7 @@ from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from .engine import DockerEngine, errors
 from .freezer import Freezer
-from .instance import Instance, new_activation_token
+from .instance import LOG_LINES, Instance, last_words, new_activation_token
 
 _APP_LABEL = "relocation.mec.app"
 _BASE_LABEL = "relocation.mec.base-image"
@@ -126,6 +126,17 @@ class DockerPlatform:
         if policy not in ("", "no"):
             with errors(f"Cannot change the restart policy of {app!r}"):
                 container.update(restart_policy={"Name": "no"})
+
+    def post_mortem(self, app: str) -> str | None:
+        container = self._container(app)
+        if container is None or container.attrs["State"]["Running"]:
+            return None
+        state = container.attrs["State"]
+        if state["Status"] == "created":
+            return None
+        with errors(f"Cannot read the log of {app!r}"):
+            log = container.logs(tail=LOG_LINES).decode(errors="replace")
+        return last_words(state["ExitCode"], log)
 
     def changes(self) -> Iterator[str]:
         what = {"type": "container", "event": ["die", "start"], "label": _APP_LABEL}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..ground.errors import RelocationError
+from .instance import LOG_LINES
 
 try:
     import docker
@@ -116,6 +117,14 @@ class DockerEngine:
         # Below the container's own folder lies one that the engine adds, with its mount points.
         lower = driver["Data"]["LowerDir"].split(":")
         return [driver["Data"]["UpperDir"], *lower[1:]]
+
+    def log(self, container: str) -> str:
+        """The last lines of a container's log; empty where it is gone."""
+        try:
+            found = self.client.containers.get(container)
+            return str(found.logs(tail=LOG_LINES).decode(errors="replace"))
+        except (DockerException, OSError):
+            return ""
 
     def volume(self, app: str, folder: Path) -> str:
         """A named volume over a folder: the engine fills an empty one from the image.

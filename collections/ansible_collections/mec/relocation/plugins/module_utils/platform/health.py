@@ -18,6 +18,8 @@ from ..ground.errors import RelocationError
 _PAUSE_S = 0.002
 _TIMEOUT_S = 2.0
 _LEAST_S = 0.1
+# How often one that does not answer is looked at: it may have ended.
+_LOOK_S = 0.2
 _ACCEPTED = 202
 # RFC 9112, 4: the status line.
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?: .*)?")
@@ -34,13 +36,22 @@ class Health:
         address: where its ME host publishes the app's port.
         called: what errors call it.
         activation_token: what is said to it to be allowed to activate it; empty: nothing.
+        ended: tells how it has ended, if it has: then it is not waited for.
     """
 
-    def __init__(self, app: App, address: str, called: str, activation_token: str = "") -> None:
+    def __init__(
+        self,
+        app: App,
+        address: str,
+        called: str,
+        activation_token: str = "",
+        ended: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._app = app
         self._address = address
         self._called = called
         self._activation_token = activation_token
+        self._ended = ended
 
     def serves(self) -> bool:
         """Whether it answers its health path with 200."""
@@ -130,7 +141,12 @@ class Health:
         what: str,
     ) -> int | None:
         """Ask for an HTTP status until it is good; raise when it is final, or time is up."""
+        look_at = time.monotonic() + _LOOK_S
         while not good(status := ask()):
+            if status is None and time.monotonic() > look_at:
+                if (how := self._ended()) is not None:
+                    raise RelocationError(f"{self._called} has ended: {how}.")
+                look_at = time.monotonic() + _LOOK_S
             if not again(status) or time.monotonic() > deadline:
                 raise RelocationError(
                     f"{self._called}: {what} was answered with {status or 'nothing'}.",

@@ -21,6 +21,9 @@ from ..ground.app import ACTIVATION_VARIABLE, App
 _TOKEN_BYTES = 32
 
 
+LOG_LINES = 5
+
+
 @dataclass(frozen=True)
 class Instance:
     """An instance of an app on this host.
@@ -106,6 +109,9 @@ class Platform(Protocol):
     def set_restarts(self, app: str, restarts: bool) -> None:
         """Whether the platform may start the app here by itself, again or anew."""
 
+    def post_mortem(self, app: str) -> str | None:
+        """How the instance has ended, with the last lines of its log; None while it runs."""
+
     def changes(self) -> Iterator[str]:
         """The apps whose instances here change, as they do; ends by itself after a while.
 
@@ -115,3 +121,10 @@ class Platform(Protocol):
 
     def remove(self, app: str) -> None:
         """Remove the instance, killing it first, and an image that is its own; its PV stays."""
+
+
+def last_words(exit_code: int, log: str) -> str:
+    """Say how an instance has ended."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    said = f"; its log ends with: {' | '.join(lines)}" if lines else ", and its log is empty"
+    return f"exit code {exit_code}{said}"

@@ -28,7 +28,7 @@ from ..ground.errors import RelocationError
 from .cluster import Cluster, Object
 from .engine import DockerEngine
 from .freezer import Freezer
-from .instance import Instance, new_activation_token
+from .instance import Instance, last_words, new_activation_token
 from .mount_gate import Gate
 
 # Names that the chart gives (charts/app).
@@ -197,6 +197,19 @@ class KubernetesPlatform:
 
     def storage(self) -> list[Path]:
         return self._engine.storage
+
+    def post_mortem(self, app: str) -> str | None:
+        pods = {pod["metadata"]["name"]: pod for pod in self._pods(app)}
+        pod = _the_one(pods)
+        if pod is None:
+            return None
+        status = _status(pod)
+        now = status.get("state") or {}
+        ended = now.get("terminated") or (status.get("lastState") or {}).get("terminated")
+        if ended is None or "running" in now:
+            return None
+        log = self._engine.log(ended.get("containerID", "").rpartition("//")[2])
+        return last_words(ended["exitCode"], log)
 
     def changes(self) -> Iterator[str]:
         labels = {HOST_LABEL: self.config.name}

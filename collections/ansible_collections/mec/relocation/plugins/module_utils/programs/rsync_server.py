@@ -4,8 +4,9 @@
 
 """The far end of the passes over a volume, started by sshd for the restricted key.
 
-It runs the one rsync that `volume.rsync` asks for, into a folder below the PV root, and nothing else;
-and only while an agent of this host has the app's lock, and by its note the app does not serve here.
+It runs the one rsync that `volume.rsync` asks for, into a folder below the PV root, and nothing
+else; and only while an agent of this host has the app's lock, and the note does not say that the
+app may be written here.
 Debian's rrsync does much the same, but refuses the option that compares times to the nanosecond.
 """
 

@@ -103,7 +103,9 @@ class Cutover:
         gc.disable()
         try:
             self._prepare()
-        except Exception as error:  # whatever it is: the app has to be served, and it has to be told
+        except (
+            Exception
+        ) as error:  # whatever it is: the app has to be served, and it has to be told
             self._abort(error)
             return
         # Forked now, because what undoes a cutover has to be at hand without asking an engine.
@@ -216,12 +218,15 @@ class Cutover:
         decision = owner.decide(self.kept.note(), event)
         if decision.answer is Answer.REFUSED:
             raise RelocationError(f"{self.source.name} cannot relocate it: {decision.why}.")
-        carry_out(decision, {
-            Do.WRITE: self.kept.write,
-            Do.SERVE: lambda _note: self.me_host.go_on(self.app.name, self.bounds.activate_s),
-            Do.ROUTE: self._route,
-            Do.END: lambda _note: self.me_host.platform.kill(self.app.name),
-        })
+        carry_out(
+            decision,
+            {
+                Do.WRITE: self.kept.write,
+                Do.SERVE: lambda _note: self.me_host.go_on(self.app.name, self.bounds.activate_s),
+                Do.ROUTE: self._route,
+                Do.END: lambda _note: self.me_host.platform.kill(self.app.name),
+            },
+        )
 
     def _route(self, note: Note) -> None:
         """Send requests to the owner. Who cannot be told now is told later, by its reconciler."""
@@ -296,11 +301,14 @@ class Cutover:
         me_host = MeHost(self.me_host.config)
         name = self.app.name
         decision = owner.decide(self.kept.note(), owner.Aborted())
-        carry_out(decision, {
-            Do.WRITE: self.kept.write,
-            Do.SERVE: lambda _note: self.me_host.platform.thaw(name),
-            Do.ROUTE: lambda _note: me_host.forward(name, me_host.config.name, self.handoff),
-        })
+        carry_out(
+            decision,
+            {
+                Do.WRITE: self.kept.write,
+                Do.SERVE: lambda _note: self.me_host.platform.thaw(name),
+                Do.ROUTE: lambda _note: me_host.forward(name, me_host.config.name, self.handoff),
+            },
+        )
 
     def _stay_fenced(self, why: str) -> None:
         """Two writers are worse than none: nobody serves until the target has answered."""

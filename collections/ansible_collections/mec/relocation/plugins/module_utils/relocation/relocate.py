@@ -18,8 +18,8 @@ from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from ..ground.record import Record
 from ..host.lease import Lease, working
-from ..host.lock import RELOCATION
 from ..host.local import LocalHost
+from ..host.lock import RELOCATION
 from ..host.me_host import MeHost, describe
 from ..host.owner import State
 from ..host.state import AppState

@@ -62,6 +62,7 @@ class Channel:
         self._answers: dict[int, dict[str, Any]] = {}
         self._buffer = b""
         self._number = 0
+        self._open = False
         self._hello = self.begin(Hello())
 
     def greet(self) -> None:
@@ -70,6 +71,8 @@ class Channel:
         Raises:
             RelocationError: the peer cannot be reached, or is not who it should be.
         """
+        if self._open:
+            return
         try:
             hello = self._hello.result(OPEN_TIMEOUT_S)
         except ChannelLost:
@@ -86,6 +89,7 @@ class Channel:
                 f"{hello['version']}, expected {self.name} with {LIBRARY}.",
                 "Apply the role me_host to all ME hosts.",
             )
+        self._open = True
 
     def begin(self, step: Step[Answer]) -> Pending[Answer]:
         """Send a step; ``Pending.result`` waits for its answer."""

@@ -38,9 +38,7 @@ class Target(Host, Protocol):
         """Begin a step, and send what ``write`` writes; the step knows where that ends."""
 
 
-def begun(
-    hosts: Sequence[Host], step: Step[Answer]
-) -> list[tuple[Host, Reply[Answer]]]:
+def begun(hosts: Sequence[Host], step: Step[Answer]) -> list[tuple[Host, Reply[Answer]]]:
     """Begin a step on several hosts side by side; each host's own failure is in its reply."""
     return [(host, _begin(host, step)) for host in hosts]
 
@@ -72,6 +70,6 @@ class Failed(Generic[Answered]):
     def __init__(self, error: RelocationError) -> None:
         self._error = error
 
-    def result(self, timeout_s: float = 120.0) -> Answered:
+    def result(self, timeout_s: float = 120.0) -> Answered:  # noqa: ARG002
         """Raise what was in the way."""
         raise self._error

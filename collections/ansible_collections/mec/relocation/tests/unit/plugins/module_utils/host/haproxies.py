@@ -21,6 +21,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from ansible_collections.mec.relocation.plugins.module_utils.ground.app import App
 from ansible_collections.mec.relocation.plugins.module_utils.host.gateway import Gateway
 
 ROLES = next(
@@ -158,7 +159,7 @@ class HAProxy:
             gateway_inside_port=self.inside,
             gateway_services={},
             gateway_state_dir=str(folder / "state"),
-            gateway_decisions_dir=str(folder / "decisions"),
+            _gateway_decisions_dir=str(folder / "decisions"),
             groups={"me_hosts": [f"worker{number}" for number in range(me_hosts)]},
             **variables,
         )
@@ -179,8 +180,9 @@ class HAProxy:
 
     def declare(self, **app: Any) -> None:
         """Have the backends of an app, as the role app makes them."""
-        declared = {"host_port": self.app_port, "max_connections": 256, "health": "/"}
-        item = {**declared, "activate": None, "ready": None, **app}
+        checked = App.from_dict({"image": "app:1", "port": 80, "host_port": self.app_port, **app})
+        # As the module answers: what is not declared is left out.
+        item = {key: value for key, value in checked.public().items() if value is not None}
         hosts = {host: {"mec_backbone_address": address} for host, address in ADDRESSES.items()}
         config = render(
             "app/templates/backend.cfg.j2",
@@ -193,7 +195,7 @@ class HAProxy:
             app_kubeconfig="",
             app_namespace="",
         )
-        (self.folder / "apps.d" / f"{item['name']}.cfg").write_text(config)
+        (self.folder / "apps.d" / f"{checked.name}.cfg").write_text(config)
 
     def start(self) -> None:
         files = ["-f", str(self.folder / "haproxy.cfg"), "-f", str(self.folder / "apps.d")]

@@ -60,8 +60,8 @@ class Job(NamedTuple):
 
     ``kind``: reloc (the cutover on the source), agent (on the target), fix (the reconciler, the
     watchdog, or the answer to an inquiry), vouch (the reconciler, after the host began), ask (the
-    reconciler waits for an answer), settle (a person's command, on the host that is kept), held (the
-    same on the others).
+    reconciler waits for an answer), settle (a person's command, on the host that is kept), held
+    (the same on the others).
     """
 
     kind: str
