@@ -24,28 +24,18 @@ TIMEOUT_S = 1500
 # hold (2) and the switch (3), its note (4). On the target: its note when a copy is brought (1) and
 # an instance (2), when it is offered the app (3), its gateway at the hold (4), its note when it is
 # asked to serve (5), its gateway at the switch (6).
-FENCE, HOLD, SWITCH = (Moment("source", change) for change in (1, 2, 3))
+HOLD, SWITCH = (Moment("source", change) for change in (2, 3))
 OFFERED, ASKED = (Moment("target", change) for change in (3, 5))
 FAULTS = [
-    Fault("library-killed", "source", FENCE),
     Fault("library-killed", "source", HOLD),
-    Fault("library-killed", "target", HOLD),
     Fault("library-killed", "target", ASKED),
-    Fault("process-killed", "source", HOLD, amount=1.0),
     Fault("engine-killed", "target", SWITCH),
     Fault("gateway-killed", "target", SWITCH),
-    Fault("gateway-reloaded", "source", HOLD),
-    Fault("app-killed", "source", HOLD),
     Fault("cut", "target", HOLD, lasts_s=8.0),
     Fault("power", "source", HOLD, lasts_s=1.0),
-    Fault("power", "target", OFFERED, lasts_s=1.0),
     Fault("power", "target", ASKED, lasts_s=1.0),
-    Fault("volume-full", "target", FENCE, lasts_s=3.0),
-    Fault("state-full", "source", OFFERED, lasts_s=3.0),
     Fault("clock", "source", OFFERED, lasts_s=5.0, amount=86400),
     Fault("repeated", "controller", OFFERED),
-    Fault("contrary", "controller", HOLD),
-    Fault("controller-killed", "controller", HOLD),
 ]
 
 

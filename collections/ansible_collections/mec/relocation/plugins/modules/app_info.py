@@ -96,8 +96,8 @@ apps:
       returned: always
     peer:
       description:
-        - The other host of a relocation that is under way, or was interrupted. Where another host is
-          the owner, that host.
+        - The other host of a relocation that is under way, or was interrupted. Where another host
+          is the owner, that host.
         - C(null) for none.
       type: str
       returned: always

@@ -20,8 +20,8 @@ description:
     record then says V(aborted) and the module fails.
   - Where it cannot be known whether the target serves, the source stays fenced and the record says
     V(uncertain). It ends by itself as soon as the two hosts see each other, and the source's record
-    then says how (M(mec.relocation.app_info), C(last_relocation)). Only where the target is gone for
-    good a person has to decide, with the command that the error names.
+    then says how (M(mec.relocation.app_info), C(last_relocation)). Only where the target is gone
+    for good a person has to decide, with the command that the error names.
 extends_documentation_fragment:
   - mec.relocation.attributes
   - mec.relocation.attributes.changes

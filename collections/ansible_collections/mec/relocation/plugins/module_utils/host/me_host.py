@@ -309,6 +309,7 @@ class MeHost:
         self.platform.set_restarts(app, True)
         instance = self._instance(app)
         if instance.running:
+            self.platform.make_ready(app)
             self.platform.thaw(app)
             # A cold one that runs serves when it can: nobody has to ask it.
             if declared.start == "cold" or self.serves(declared, instance):
@@ -340,6 +341,9 @@ class MeHost:
 
     def end(self, app: str) -> None:
         """End the app's instance, confirmed; what is left of it stays."""
+        # Another instance may have been there when this was looked up last.
+        with contextlib.suppress(RelocationError):
+            self.platform.make_ready(app)
         self.platform.kill(app)
         # An API that does not answer is told when the instance is removed.
         with contextlib.suppress(RelocationError):

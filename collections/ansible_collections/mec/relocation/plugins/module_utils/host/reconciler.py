@@ -36,7 +36,7 @@ from .state import AppState, append_record, last_records
 _PAUSE_S = 1.0
 # What nobody tells is seen after this at the latest.
 _LOOK_S = 10.0
-_ACTIVATE_S = 30.0
+_ACTIVATE_S = 10.0
 # A host that does not answer is left alone for so long.
 _SILENT_S = 3.0
 _log = logging.getLogger(__name__)

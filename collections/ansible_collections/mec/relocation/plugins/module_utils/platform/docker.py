@@ -112,6 +112,8 @@ class DockerPlatform:
         container = self._container(app)
         if container is not None and container.attrs["State"]["Running"]:
             self.set_restarts(app, False)
+            # Of this very container: another one may have been there before.
+            self.make_ready(app)
             self._freezer(app).kill()
             with errors(f"Cannot confirm the end of the instance of {app!r}"):
                 container.wait(timeout=30)
