@@ -73,7 +73,7 @@ def frozen(hosts: World) -> World:
 def test_a_relocation_that_the_target_did_not_take_goes_back(frozen: World) -> None:
     reconcile(frozen, "worker1")
     assert frozen.serving == ["worker1"]
-    assert states(frozen) == ["serving", "retired", "absent"]
+    assert states(frozen) == ["serving", "absent", "absent"]
     assert frozen["worker1"].engine.restarts["notes"] is True
     assert frozen["worker1"].gateway.where["notes"] == "worker1"
     # The target's promise is durable, and its instance has ended.
@@ -115,7 +115,7 @@ def test_a_silent_target_is_not_asked_without_pause(
 def test_a_target_whose_source_has_gone_does_not_wait_for_it(frozen: World) -> None:
     frozen["worker1"].up = False
     reconcile(frozen, "worker2")
-    assert states(frozen)[1] == "retired"
+    assert states(frozen)[1] == "absent"
     assert frozen["worker2"].engine.pids("notes") == []
     assert frozen.serving == []
 
@@ -296,7 +296,7 @@ def test_a_target_that_has_begun_again_refuses(frozen: World) -> None:
     frozen["worker2"].boots()
     reconcile(frozen)
     assert frozen.serving == ["worker1"]
-    assert states(frozen) == ["serving", "retired", "absent"]
+    assert states(frozen) == ["serving", "absent", "absent"]
 
 
 def test_a_gateway_that_has_been_away_hears_where_an_app_is(hosts: World) -> None:
