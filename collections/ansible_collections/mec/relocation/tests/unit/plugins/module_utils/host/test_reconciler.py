@@ -220,6 +220,29 @@ def test_a_relocation_that_was_killed_gets_a_record(frozen: World) -> None:
     assert record["error"].startswith("The relocation was interrupted. It has ended since: worker1")
 
 
+@pytest.mark.parametrize("record", [{}, {"id": "h1"}, {"outcome": "uncertain"}])
+def test_an_app_that_serves_again_is_routed_whatever_was_recorded_last(
+    hosts: World, record: dict[str, str]
+) -> None:
+    hosts["worker1"].has(OWNER._replace(handoff="h1"), runs=True)
+    hosts["worker1"].engine.kill("notes")
+    append_record(hosts["worker1"].config.state_dir, {"app": "notes", **record})
+    reconcile(hosts, "worker1", rounds=1)
+    assert hosts["worker1"].gateway.where == {"notes": "worker1"}
+
+
+def test_a_target_that_serves_late_says_that_it_has_ended(hosts: World) -> None:
+    # It took the app, and did not serve it when the relocation ended.
+    hosts["worker2"].has(TOOK, runs=True)
+    hosts["worker2"].engine.kill("notes")
+    here = hosts["worker2"].config.state_dir
+    told = {"id": "h1", "app": "notes", "source": "worker1", "target": "worker2"}
+    append_record(here, {**told, "outcome": "uncertain"})
+    reconcile(hosts, "worker2", rounds=1)
+    assert last_records(here)["notes"]["outcome"] == "completed"
+    assert hosts.serving == ["worker2"]
+
+
 # -- after a boot -----------------------------------------------------------------------------
 
 
