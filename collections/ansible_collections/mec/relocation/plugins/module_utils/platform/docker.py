@@ -16,7 +16,7 @@ from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from .engine import DockerEngine, errors
 from .freezer import Freezer
-from .instance import LOG_LINES, Instance, last_words, new_activation_token
+from .instance import Instance, last_words, new_activation_token
 
 _APP_LABEL = "relocation.mec.app"
 _BASE_LABEL = "relocation.mec.base-image"
@@ -136,9 +136,7 @@ class DockerPlatform:
         state = container.attrs["State"]
         if state["Status"] == "created":
             return None
-        with errors(f"Cannot read the log of {app!r}"):
-            log = container.logs(tail=LOG_LINES).decode(errors="replace")
-        return last_words(state["ExitCode"], log)
+        return last_words(state["ExitCode"], self._engine.log(container.id))
 
     def changes(self) -> Iterator[str]:
         what = {"type": "container", "event": ["die", "start"], "label": _APP_LABEL}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import socket
@@ -144,8 +145,7 @@ class Health:
         look_at = time.monotonic() + _LOOK_S
         while not good(status := ask()):
             if status is None and time.monotonic() > look_at:
-                if (how := self._ended()) is not None:
-                    raise RelocationError(f"{self._called} has ended: {how}.")
+                self._require_alive()
                 look_at = time.monotonic() + _LOOK_S
             if not again(status) or time.monotonic() > deadline:
                 raise RelocationError(
@@ -154,6 +154,14 @@ class Health:
                 )
             time.sleep(_PAUSE_S)
         return status
+
+    def _require_alive(self) -> None:
+        """Raise if it has ended; a platform that does not answer does not say so."""
+        how = None
+        with contextlib.suppress(RelocationError):
+            how = self._ended()
+        if how is not None:
+            raise RelocationError(f"{self._called} has ended: {how}.")
 
 
 def _read_status(connection: socket.socket, deadline: float) -> int | None:

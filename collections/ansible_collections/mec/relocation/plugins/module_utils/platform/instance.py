@@ -19,8 +19,7 @@ from typing import Protocol
 from ..ground.app import ACTIVATION_VARIABLE, App
 
 _TOKEN_BYTES = 32
-
-
+# How much of a log is said of an instance that has ended.
 LOG_LINES = 5
 
 
@@ -110,7 +109,11 @@ class Platform(Protocol):
         """Whether the platform may start the app here by itself, again or anew."""
 
     def post_mortem(self, app: str) -> str | None:
-        """How the instance has ended, with the last lines of its log; None while it runs."""
+        """How the instance has ended, with the last lines of its log; None while it has not.
+
+        Raises:
+            RelocationError: the platform does not answer.
+        """
 
     def changes(self) -> Iterator[str]:
         """The apps whose instances here change, as they do; ends by itself after a while.

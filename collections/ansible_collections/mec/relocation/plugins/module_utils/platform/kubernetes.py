@@ -199,11 +199,8 @@ class KubernetesPlatform:
         return self._engine.storage
 
     def post_mortem(self, app: str) -> str | None:
-        pods = {pod["metadata"]["name"]: pod for pod in self._pods(app)}
-        pod = _the_one(pods)
-        if pod is None:
-            return None
-        status = _status(pod)
+        pod = _the_one({pod["metadata"]["name"]: pod for pod in self._pods(app)})
+        status = _status(pod) if pod else {}
         now = status.get("state") or {}
         ended = now.get("terminated") or (status.get("lastState") or {}).get("terminated")
         if ended is None or "running" in now:

@@ -26,6 +26,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.host.me_host import
 from ansible_collections.mec.relocation.plugins.module_utils.host.state import AppState
 from ansible_collections.mec.relocation.plugins.module_utils.platform.instance import (
     Instance,
+    last_words,
     new_activation_token,
 )
 from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import Activated
@@ -84,7 +85,9 @@ class Instances:
         self.asks = True
         self.serves_at_once = False
         self.created = 0
+        self.lasts_s: float | None = None
         self.running: StandbyServer | None = None
+        self._ended: str | None = None
         self._instance: Instance | None = None
 
     def find(self, _app: str) -> Instance | None:
@@ -112,15 +115,21 @@ class Instances:
             asks=self.asks,
             active=self.serves_at_once,
         )
+        if self.lasts_s is not None:
+            threading.Timer(self.lasts_s, self.end).start()
 
-    def post_mortem(self, _app: str) -> str | None:
-        """Nothing: it has not ended."""
-        return None
-
-    def remove(self, _app: str) -> None:
+    def end(self) -> None:
+        """End the instance by itself."""
         if self.running is not None:
             self.running.end()
-        self.running = self._instance = None
+        self.running, self._ended = None, last_words(3, "starts\nchown: /data: not permitted\n")
+
+    def post_mortem(self, _app: str) -> str | None:
+        return self._ended
+
+    def remove(self, _app: str) -> None:
+        self.end()
+        self._instance = self._ended = None
 
 
 @pytest.fixture
@@ -231,6 +240,37 @@ def test_an_app_that_is_never_activated_may_serve_at_once(
     del declaration["activate"]
     assert target.prepare(declaration, IMAGE, "handoff")["changed"]
     assert target.is_prepared(declaration, IMAGE)
+
+
+HOW_IT_ENDED = (
+    r"videoapp-1 on worker2 has ended: exit code 3; "
+    r"its log ends with: starts \| chown: /data: not permitted\."
+)
+
+
+def test_an_instance_that_ends_at_its_start_is_not_waited_for(
+    target: MeHost, instances: Instances, declaration: dict[str, Any]
+) -> None:
+    del declaration["activate"], declaration["ready"]
+    app = App.from_dict({**declaration, "start": "cold"})
+    AppState(target.config.state_dir, app.name).declare(app)
+    instances.create(app, IMAGE, IMAGE, first=False)
+    instances.lasts_s = 0.2
+    began = time.monotonic()
+    with pytest.raises(RelocationError, match=HOW_IT_ENDED):
+        target.serve(app.name, 30.0)
+    assert 0.2 < time.monotonic() - began < 5.0
+
+
+def test_a_standby_instance_that_has_ended_is_not_waited_for(
+    target: MeHost, instances: Instances, declaration: dict[str, Any]
+) -> None:
+    target.prepare(declaration, IMAGE, "handoff")
+    instances.end()
+    began = time.monotonic()
+    with pytest.raises(RelocationError, match=HOW_IT_ENDED):
+        target.serve("videoapp", 30.0)
+    assert time.monotonic() - began < 5.0
 
 
 def test_the_token_is_told_to_nobody(

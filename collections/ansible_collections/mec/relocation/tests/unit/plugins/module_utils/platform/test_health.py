@@ -197,6 +197,43 @@ def test_what_says_nothing_of_a_200_does_not_serve(pieces: list[bytes]) -> None:
         assert not health.serves()
 
 
+def ending(*said: str | RelocationError | None) -> tuple[Health, list[float]]:
+    """The health of an instance where nobody listens; when its platform was asked for its end."""
+    declared = {"name": "notes", "image": "notes:1", "port": 8080, "host_port": 1}
+    answers, asked_at = list(said), list[float]()
+
+    def ended() -> str | None:
+        asked_at.append(time.monotonic())
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, RelocationError):
+            raise answer
+        return answer
+
+    return Health(App.from_dict(declared), "127.0.0.1", "notes-1 on worker1", "", ended), asked_at
+
+
+def test_one_that_has_ended_is_not_waited_for() -> None:
+    health, asked_at = ending(None, "exit code 3, and its log is empty")
+    with pytest.raises(RelocationError, match="notes-1 on worker1 has ended: exit code 3, and its"):
+        health.wait_until_serves(time.monotonic() + 30.0)
+    assert len(asked_at) == 2
+
+
+def test_a_platform_that_does_not_answer_ends_no_patience() -> None:
+    health, asked_at = ending(RelocationError("The API does not answer."))
+    deadline = time.monotonic() + 0.7
+    with pytest.raises(RelocationError, match="GET / was answered with nothing"):
+        health.wait_until_serves(deadline)
+    assert len(asked_at) > 1 and time.monotonic() >= deadline
+
+
+def test_one_that_answers_has_not_ended(statuses: dict[str, list[int]], health: Health) -> None:
+    statuses["GET /healthz"] = [503]
+    health._ended = lambda: "exit code 3, and its log is empty"
+    with pytest.raises(RelocationError, match="answered with 503"):
+        health.wait_until_serves(time.monotonic() + 0.5)
+
+
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -9,10 +9,15 @@ All else is tested on the testbed, with a cluster.
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.mec.relocation.plugins.module_utils.ground.config import ClusterAccess
 from ansible_collections.mec.relocation.plugins.module_utils.platform import kubernetes as platform
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +31,7 @@ def pod(
     *,
     phase: str = "Running",
     state: dict[str, Any] | None = None,
+    last: dict[str, Any] | None = None,
     second: int = 0,
     leaving: bool = False,
     address: str = "10.244.1.7",
@@ -34,7 +40,12 @@ def pod(
     """A pod as the API shows it."""
     statuses = [
         {"name": "sidecar", "state": WAITING, "containerID": "docker://0"},
-        {"name": "app", "state": state or RUNNING, "containerID": "docker://1f"},
+        {
+            "name": "app",
+            "state": state or RUNNING,
+            "lastState": last or {},
+            "containerID": "docker://1f",
+        },
     ]
     metadata = {"name": name, "creationTimestamp": f"2026-11-25T08:00:{second:02}Z"}
     if leaving:
@@ -77,6 +88,34 @@ def test_the_instance_is_the_newest_pod_that_stays(order: list[int]) -> None:
 )
 def test_an_instance_runs_when_its_container_does(pods: list[dict[str, Any]], runs: bool) -> None:
     assert platform._one_runs(named(*pods)) is runs
+
+
+ENDED = {"terminated": {"exitCode": 3, "containerID": "docker://0e"}}
+BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
+
+
+@pytest.mark.parametrize(
+    ("pods", "said"),
+    [
+        ([], None),
+        ([pod()], None),
+        ([pod(state=CREATING)], None),
+        ([pod(state=ENDED)], "exit code 3; its log ends with: log of 0e"),
+        ([pod(state=BACK_OFF, last=ENDED)], "exit code 3; its log ends with: log of 0e"),
+        # The kubelet has started it again.
+        ([pod(state=RUNNING, last=ENDED)], None),
+        ([pod(state=ENDED, leaving=True), pod("newer", second=1)], None),
+    ],
+)
+def test_it_is_said_how_a_container_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pods: list[dict[str, Any]], said: str | None
+) -> None:
+    access = ClusterAccess(tmp_path / "kubeconfig", namespace="mec")
+    config = dataclasses.replace(host_config(tmp_path, "worker1"), cluster=access)
+    here = platform.KubernetesPlatform(config)
+    monkeypatch.setattr(here, "_pods", lambda _app: pods)
+    monkeypatch.setattr(here, "_asked", SimpleNamespace(log=lambda found: f"log of {found}\n"))
+    assert here.post_mortem("videoapp") == said
 
 
 def test_a_container_is_known_without_its_runtime() -> None:
