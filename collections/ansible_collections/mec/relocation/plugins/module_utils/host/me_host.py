@@ -405,12 +405,6 @@ class MeHost:
         self.gateway.forward(app, host, owner)
         priority.give_way()
 
-    @handles(steps.Release)
-    def release(self, app: str, owner: str) -> None:
-        """Let the waiting requests go on."""
-        self.gateway.release(app, owner)
-        priority.give_way()
-
     @handles(steps.Persist)
     def persist(self) -> None:
         """Make the gateway's locations survive its restart."""

@@ -127,7 +127,6 @@ class Ownership:
             "newest": note.newest,
             "copy": note.copy,
             "owner": here if note.taken == note.known and note.known else note.peer,
-            "unconfirmed": list(note.rivals),
             "current": kept.current,
             "busy": holder.owner if holder else "",
         }

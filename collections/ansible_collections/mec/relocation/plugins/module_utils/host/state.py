@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -136,14 +135,6 @@ class AppState:
         """Note that it has; this does not outlive the host's end."""
         CURRENT.mkdir(mode=0o700, parents=True, exist_ok=True)
         (CURRENT / self.name).touch()
-
-    @contextlib.contextmanager
-    def changing(self) -> Iterator[None]:
-        """Change the note and what it stands for together; whoever else does waits."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(self.folder / "instance.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     @property
     def knows(self) -> bool:

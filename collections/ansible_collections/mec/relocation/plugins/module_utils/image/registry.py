@@ -279,16 +279,6 @@ class Registry:
         self._expect(kept, 201, image, "to keep its manifest")
         return digest, is_new
 
-    def blob_size(self, image: ImageReference, digest: str) -> int:
-        """The size of a blob in bytes, as the repository stores it."""
-        response = self._get(image, "blobs", digest, method="HEAD")
-        try:
-            return int(response.headers["Content-Length"])
-        except (KeyError, ValueError) as error:
-            raise RelocationError(
-                f"{self.name} does not tell the size of {digest} of {image}."
-            ) from error
-
     def _begin_upload(self, image: ImageReference) -> str:
         """Where a blob may be put now; the login goes along, so only at the repository itself."""
         began = self._send("POST", f"{self.url}/v2/{image.name}/blobs/uploads/")
@@ -306,7 +296,7 @@ class Registry:
         self, image: ImageReference, kind: str, reference: str
     ) -> tuple[str, dict[str, Any]]:
         """A JSON document and its digest, which is checked where one was asked for or is told."""
-        with self._get(image, kind, reference, stream=True) as response:
+        with self._get(image, kind, reference) as response:
             try:
                 content = _read(response, image)
             except requests.RequestException as error:
@@ -332,16 +322,8 @@ class Registry:
             )
         return digest, document
 
-    def _get(
-        self,
-        image: ImageReference,
-        kind: str,
-        reference: str,
-        *,
-        method: str = "GET",
-        stream: bool = False,
-    ) -> requests.Response:
-        response = self._ask(method, image, kind, reference, stream=stream)
+    def _get(self, image: ImageReference, kind: str, reference: str) -> requests.Response:
+        response = self._ask("GET", image, kind, reference, stream=True)
         self._check(response, image, kind, reference)
         return response
 

@@ -90,9 +90,8 @@ class Part(TypedDict):
     """The part that a host plays for an app.
 
     ``state``, ``known``, ``newest`` and ``copy`` are of its note; ``owner`` is the host that it
-    knows as the owner; ``unconfirmed`` are the hosts whose end an owner still has to have
-    confirmed; ``current`` says whether it has heard from the others since it began; ``busy`` on
-    whose behalf a process of another channel works on the app.
+    knows as the owner; ``current`` says whether it has heard from the others since it began;
+    ``busy`` on whose behalf a process of another channel works on the app.
     """
 
     state: str
@@ -100,7 +99,6 @@ class Part(TypedDict):
     newest: int
     copy: int
     owner: str
-    unconfirmed: Sequence[str]
     current: bool
     busy: str
 
@@ -413,14 +411,6 @@ class Forward(Step[None]):
 
     app: str
     host: str
-    owner: str
-
-
-@dataclass(frozen=True)
-class Release(Step[None]):
-    """Let the waiting requests go on; those that another holds wait on."""
-
-    app: str
     owner: str
 
 

@@ -75,8 +75,8 @@ def stream(*records: list[bytes]) -> bytes:
 
 
 def test_steps_are_answered_in_their_order() -> None:
-    _, answers = serve(("hold", HOLD), ("release", {"app": "a", "owner": "h"}))
-    assert answers == [{"id": 1, "result": "hold done"}, {"id": 2, "result": "release done"}]
+    _, answers = serve(("hold", HOLD), ("in_flight", {"app": "a", "host": "worker1"}))
+    assert answers == [{"id": 1, "result": "hold done"}, {"id": 2, "result": "in_flight done"}]
 
 
 @pytest.mark.parametrize("step", ["freeze", "_state", "image_export_all", "gateway", "serves"])
