@@ -307,7 +307,11 @@ class MeHost:
         """
         declared = self._state(app).declaration()
         self.platform.set_restarts(app, True)
-        instance = self._instance(app)
+        instance = self.platform.find(app)
+        if instance is None:
+            # Somebody has removed it behind the note's back. The volume is there to go on with.
+            image_id = self.pull(declared.image)["image_id"]
+            instance = self.platform.create(declared, image_id, image_id, first=False)
         if instance.running:
             self.platform.make_ready(app)
             self.platform.thaw(app)

@@ -106,9 +106,12 @@ class Reconciler:
             decision = owner.decide(note, event)
             if decision.note != note:
                 _log.info("%s: was %s, and nobody works on it", app, note.state)
-            if Do.END in decision.then and not self._runs(app) and decision.note == note:
+            if decision.note == note and Do.END in decision.then and not self._left(app, note):
                 return
             carry_out(decision, self._hands(app))
+            if decision.note.state is State.ABSENT:
+                # Nothing of it is of use to anybody.
+                self._me_host.remove(app)
 
     def _adopt(self, kept: AppState) -> None:
         """Give the note of a library that knew no epochs its epoch.
@@ -122,9 +125,10 @@ class Reconciler:
         kept.write(note)
         _log.info("%s: was %s for a library without epochs", kept.name, note.state)
 
-    def _runs(self, app: str) -> bool:
+    def _left(self, app: str, note: Note) -> bool:
+        """Whether there is an instance that must not be there."""
         found = self._me_host.platform.find(app)
-        return found is not None and found.running
+        return found is not None and (found.running or note.state is State.ABSENT)
 
     def _hands(self, app: str) -> dict[Do, Hand]:
         kept = self._state(app)
