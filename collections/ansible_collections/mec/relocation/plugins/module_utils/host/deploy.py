@@ -174,7 +174,7 @@ class Deployment:
                 self._renew(app, image_id, changes)
                 self.me_host.serve(app.name, _ACTIVATE_S)
             return changes + self._open_gateways(app.name)
-        if not (self.check or kept.declared):
+        if not (self.check or kept.is_declared):
             # Kept before it can be refused: `settle` has to know what it is to serve.
             kept.declare(app)
         parts = self._parts(app.name)

@@ -51,7 +51,7 @@ def _app(
 ) -> dict[str, Any]:
     """What is known of an app; ``healthy`` is being asked."""
     # A host that has only been told who its owner is does not know what it is.
-    declared = kept.declaration() if kept.declared else None
+    declared = kept.declaration() if kept.is_declared else None
     note = kept.note()
     instance = me_host.platform.find(kept.name)
     return {

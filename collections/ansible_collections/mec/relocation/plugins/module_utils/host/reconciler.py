@@ -146,12 +146,9 @@ class Reconciler:
         if not self._me_host.keep_serving(app, _ACTIVATE_S):
             return
         _log.info("%s serves again", app)
-        last = last_records(self._config.state_dir).get(app)
-        if last is not None and (last["id"], last["target"], last["outcome"]) == (
-            note.handoff,
-            self._config.name,
-            "uncertain",
-        ):
+        last = last_records(self._config.state_dir).get(app, {})
+        uncertain = {"id": note.handoff, "target": self._config.name, "outcome": "uncertain"}
+        if uncertain.items() <= last.items():
             # It took the app, and did not serve it when the relocation ended.
             append_record(self._config.state_dir, settled(last, completed=True))
 

@@ -58,11 +58,6 @@ class AppState:
             )
         return App.from_dict(data)
 
-    @property
-    def declared(self) -> bool:
-        """Whether the app was deployed or prepared here."""
-        return (self.folder / "app.json").exists()
-
     def declares(self, app: App) -> bool:
         """Whether this is the declaration that was kept."""
         return self._read("app.json") == app.to_dict()

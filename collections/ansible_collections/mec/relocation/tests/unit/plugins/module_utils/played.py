@@ -96,6 +96,10 @@ class Engine:
         self._do("remove", app)
         self.instances.pop(app, None)
 
+    def post_mortem(self, app: str) -> str | None:
+        found = self.instances.get(app)
+        return None if found is None or found.running else "exit code 137, and its log is empty"
+
     def storage(self) -> list[Path]:
         return []
 
@@ -287,7 +291,7 @@ def world(place: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator
     """Hosts of these names. That a host is current is kept per host: here all share one /run."""
     made = World(place, *names)
     monkeypatch.setattr(
-        me_host_module, "Health", lambda app, address, *_named: Health(made, app, address)
+        me_host_module, "Health", lambda app, address, *_more: Health(made, app, address)
     )
     monkeypatch.setattr(
         AppState, "current", property(lambda kept: (kept.folder / "current").exists())

@@ -113,6 +113,10 @@ class Instances:
             active=self.serves_at_once,
         )
 
+    def post_mortem(self, _app: str) -> str | None:
+        """Nothing: it has not ended."""
+        return None
+
     def remove(self, _app: str) -> None:
         if self.running is not None:
             self.running.end()

@@ -87,7 +87,7 @@ def test_a_new_app_is_owned_by_the_host_that_serves_it(hosts: World) -> None:
     assert hosts.serving == ["worker1"]
     for name in ("worker2", "worker3"):
         fenced = hosts[name].kept.note()
-        assert (fenced.state, fenced.known, fenced.peer) == (State.RETIRED, 1, "worker1")
+        assert (fenced.state, fenced.known, fenced.peer) == (State.ABSENT, 1, "worker1")
     assert {host.gateway.where["notes"] for host in hosts.hosts.values()} == {"worker1"}
     assert hosts["worker1"].kept.current
     # What a second run finds is as it should be.
@@ -105,7 +105,7 @@ def test_a_deployment_leaves_no_lease_behind(hosts: World) -> None:
 def test_every_host_tells_of_an_app_that_serves_elsewhere(hosts: World) -> None:
     deploy(hosts, "worker1")
     told = [survey(host.config)["apps"]["notes"] for host in hosts.hosts.values()]
-    assert [part["state"] for part in told] == ["serving", "retired", "retired"]
+    assert [part["state"] for part in told] == ["serving", "absent", "absent"]
     assert [part["epoch"] for part in told] == [1, 1, 1]
     # Those that have not been told what it is have been told who has it.
     assert [part["declaration"] is None for part in told] == [False, True, True]
@@ -246,7 +246,7 @@ def test_every_other_host_confirms_before_the_kept_one_serves(
 
     monkeypatch.setattr(Engine, "thaw", thaw)
     assert settle(hosts, "worker1") == ["owner"]
-    assert seen == [(False, [State.RETIRED, State.RETIRED])]
+    assert seen == [(False, [State.RETIRED, State.ABSENT])]
     assert hosts.serving == ["worker1"]
     assert {host.gateway.where["notes"] for host in hosts.hosts.values()} == {"worker1"}
     # What may have been acknowledged there is kept, and named.

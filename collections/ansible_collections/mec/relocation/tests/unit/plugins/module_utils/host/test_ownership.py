@@ -148,7 +148,7 @@ def test_the_lease_of_another_handoff_is_kept_to(host: Host) -> None:
 def test_what_an_earlier_process_left_is_refused_for_good(host: Host) -> None:
     host.kept.write(PREPARED._replace(state=State.TAKING, attempt=ATTEMPT, peer="worker1"))
     part = host.here.lock(APP, "h2")
-    assert (part["state"], part["newest"]) == ("retired", ATTEMPT)
+    assert (part["state"], part["newest"]) == ("absent", ATTEMPT)
     assert host.instances.done == ["end"]
     host.here.unlock(APP, keep_lease=False)
 
@@ -171,7 +171,7 @@ def test_a_failure_ends_and_refuses(asked: Host, at: str, error: Exception) -> N
     told = asked.here.activate(APP, ATTEMPT, 1.0)
     assert told["answer"] == "refused" and "no" in told["why"]
     assert asked.instances.done[-1] == "end"
-    assert (asked.note.state, asked.note.taken) == (State.RETIRED, 0)
+    assert (asked.note.state, asked.note.taken) == (State.ABSENT, 0)
     # For good, whoever asks.
     assert asked.here.activate(APP, ATTEMPT, 1.0)["answer"] == "refused"
     assert asked.here.offer(APP, ATTEMPT, "h1", "worker1")["answer"] == "refused"

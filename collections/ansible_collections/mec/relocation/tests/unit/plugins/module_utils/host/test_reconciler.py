@@ -73,7 +73,7 @@ def frozen(hosts: World) -> World:
 def test_a_relocation_that_the_target_did_not_take_goes_back(frozen: World) -> None:
     reconcile(frozen, "worker1")
     assert frozen.serving == ["worker1"]
-    assert states(frozen) == ["serving", "retired", "absent"]
+    assert states(frozen) == ["serving", "absent", "absent"]
     assert frozen["worker1"].engine.restarts["notes"] is True
     assert frozen["worker1"].gateway.where["notes"] == "worker1"
     # The target's promise is durable, and its instance has ended.
@@ -115,7 +115,7 @@ def test_a_silent_target_is_not_asked_without_pause(
 def test_a_target_whose_source_has_gone_does_not_wait_for_it(frozen: World) -> None:
     frozen["worker1"].up = False
     reconcile(frozen, "worker2")
-    assert states(frozen)[1] == "retired"
+    assert states(frozen)[1] == "absent"
     assert frozen["worker2"].engine.pids("notes") == []
     assert frozen.serving == []
 
@@ -220,6 +220,29 @@ def test_a_relocation_that_was_killed_gets_a_record(frozen: World) -> None:
     assert record["error"].startswith("The relocation was interrupted. It has ended since: worker1")
 
 
+@pytest.mark.parametrize("record", [{}, {"id": "h1"}, {"outcome": "uncertain"}])
+def test_an_app_that_serves_again_is_routed_whatever_was_recorded_last(
+    hosts: World, record: dict[str, str]
+) -> None:
+    hosts["worker1"].has(OWNER._replace(handoff="h1"), runs=True)
+    hosts["worker1"].engine.kill("notes")
+    append_record(hosts["worker1"].config.state_dir, {"app": "notes", **record})
+    reconcile(hosts, "worker1", rounds=1)
+    assert hosts["worker1"].gateway.where == {"notes": "worker1"}
+
+
+def test_a_target_that_serves_late_says_that_it_has_ended(hosts: World) -> None:
+    # It took the app, and did not serve it when the relocation ended.
+    hosts["worker2"].has(TOOK, runs=True)
+    hosts["worker2"].engine.kill("notes")
+    here = hosts["worker2"].config.state_dir
+    told = {"id": "h1", "app": "notes", "source": "worker1", "target": "worker2"}
+    append_record(here, {**told, "outcome": "uncertain"})
+    reconcile(hosts, "worker2", rounds=1)
+    assert last_records(here)["notes"]["outcome"] == "completed"
+    assert hosts.serving == ["worker2"]
+
+
 # -- after a boot -----------------------------------------------------------------------------
 
 
@@ -296,7 +319,7 @@ def test_a_target_that_has_begun_again_refuses(frozen: World) -> None:
     frozen["worker2"].boots()
     reconcile(frozen)
     assert frozen.serving == ["worker1"]
-    assert states(frozen) == ["serving", "retired", "absent"]
+    assert states(frozen) == ["serving", "absent", "absent"]
 
 
 def test_a_gateway_that_has_been_away_hears_where_an_app_is(hosts: World) -> None:

@@ -122,6 +122,10 @@ class Engine:
     def set_restarts(self, _app: str, _restarts: bool) -> None:
         """Nothing: nobody restarts it."""
 
+    def post_mortem(self, _app: str) -> str | None:
+        """Nothing: it has not ended."""
+        return None
+
     def storage(self) -> list[Path]:
         return [self._root]
 

@@ -137,6 +137,10 @@ class Pausing:
         self.note("start")
         self.lives = True
 
+    def post_mortem(self, _app: str) -> str | None:
+        """Nothing: it has not ended."""
+        return None
+
     def kill(self, _app: str) -> None:
         self.note("kill")
         self.lives = self.frozen = False

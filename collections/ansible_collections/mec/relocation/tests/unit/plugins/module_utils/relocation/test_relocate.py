@@ -58,6 +58,10 @@ class Here(MeHost):
     def set_restarts(self, _app: str, _restarts: bool) -> None:
         """Nothing: nobody restarts it."""
 
+    def post_mortem(self, _app: str) -> str | None:
+        """Nothing: it has not ended."""
+        return None
+
     def kill(self, _app: str) -> None:
         """Nothing: it is played."""
 

@@ -121,7 +121,7 @@ class Answering(channel.Channel):
     def __init__(self, hello: object) -> None:
         self.name = "worker2"
         self._hello = channel.Pending(self, 1, steps.Hello())
-        self._shared = False
+        self._shared = self._open = False
         self._answers = {1: {"id": 1, "result": hello}}
 
 
