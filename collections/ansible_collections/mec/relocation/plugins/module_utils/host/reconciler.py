@@ -106,12 +106,12 @@ class Reconciler:
             decision = owner.decide(note, event)
             if decision.note != note:
                 _log.info("%s: was %s, and nobody works on it", app, note.state)
-            if decision.note == note and Do.END in decision.then and not self._left(app, note):
-                return
+            if decision.note == note and Do.END in decision.then:
+                if self._me_host.platform.find(app) is None:
+                    return
             carry_out(decision, self._hands(app))
-            if decision.note.state is State.ABSENT:
-                # Nothing of it is of use to anybody.
-                self._me_host.remove(app)
+            if decision.note.state in (State.ABSENT, State.RETIRED):
+                self._tidy_up(app, decision.note)
 
     def _adopt(self, kept: AppState) -> None:
         """Give the note of a library that knew no epochs its epoch.
@@ -125,10 +125,21 @@ class Reconciler:
         kept.write(note)
         _log.info("%s: was %s for a library without epochs", kept.name, note.state)
 
-    def _left(self, app: str, note: Note) -> bool:
-        """Whether there is an instance that must not be there."""
-        found = self._me_host.platform.find(app)
-        return found is not None and (found.running or note.state is State.ABSENT)
+    def _tidy_up(self, app: str, note: Note) -> None:
+        """Remove an instance that has ended; what belongs to a whole volume, when the owner serves.
+
+        Raises:
+            RelocationError: the owner does not answer.
+        """
+        if note.state is State.RETIRED:
+            if note.peer not in self._config.peers:
+                return
+            with Channel(self._config, note.peer) as peer:
+                if not peer.begin(steps.Serves(app)).result(_ACTIVATE_S):
+                    return
+        left = self._me_host.remove(app)
+        if left is not None:
+            raise RelocationError(left)
 
     def _hands(self, app: str) -> dict[Do, Hand]:
         kept = self._state(app)
