@@ -106,9 +106,9 @@ class Reconciler:
             decision = owner.decide(note, event)
             if decision.note != note:
                 _log.info("%s: was %s, and nobody works on it", app, note.state)
-            if decision.note == note and Do.END in decision.then:
-                if self._me_host.platform.find(app) is None:
-                    return
+            idle = decision.note == note and Do.END in decision.then
+            if idle and self._me_host.platform.find(app) is None:
+                return
             carry_out(decision, self._hands(app))
             if decision.note.state in (State.ABSENT, State.RETIRED):
                 self._tidy_up(app, decision.note)
