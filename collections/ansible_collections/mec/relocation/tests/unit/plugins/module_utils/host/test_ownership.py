@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -269,12 +270,16 @@ def test_an_agent_that_is_still_at_work_is_ended_first(host: Host, state: str, a
             signal.pause()  # it would activate now, or answer
         finally:
             os._exit(1)
-    assert os.read(reader, 1) == b"!"
-    assert str(host.note.state) == state
-    assert host.agent().inquire(APP, ATTEMPT, "h1")["answer"] == answer
-    assert os.WTERMSIG(os.waitpid(agent, 0)[1]) == signal.SIGKILL
-    os.close(reader)
-    os.close(writer)
+    try:
+        assert os.read(reader, 1) == b"!"
+        assert str(host.note.state) == state
+        assert host.agent().inquire(APP, ATTEMPT, "h1")["answer"] == answer
+        assert os.WTERMSIG(os.waitpid(agent, 0)[1]) == signal.SIGKILL
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(agent, signal.SIGKILL)
+        os.close(reader)
+        os.close(writer)
 
 
 def test_nobody_is_ended_for_another_handoff(asked: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,7 +142,9 @@ def test_after_one_comparison_only_what_changed_crosses(sides: Sides) -> None:
 def test_what_crosses_is_on_the_disk_before_the_hold(sides: Sides) -> None:
     with sides.watched() as volume:
         volume.ahead(Record(0.0, [], id="h"))
-        assert sides.asked == ["rsync", "sync", "durable", "apply", "durable"]
+        # On a busy machine another delta may pay.
+        deltas = ["apply"] * sides.asked.count("apply")
+        assert deltas and sides.asked == ["rsync", "sync", "durable", *deltas, "durable"]
         sides.asked.clear()
         volume.last(Record(0.0, [], id="h"))
         # The target waits for it when it is activated.
