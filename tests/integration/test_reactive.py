@@ -90,7 +90,7 @@ def test_session_volume_and_container_layer_arrive(
     record = surprise(testbed, "-e", f"handoff_first_commit={first_commit}")
     assert (record["scenario"], record["outcome"]) == ("reactive", "completed"), record["error"]
     assert (record["source"], record["target"]) == (source, target)
-    assert testbed.where("videoapp") == {source: "absent", target: "serving"}
+    assert testbed.where("videoapp") == {source: "retired", target: "serving"}
     assert inside(testbed, target, f"sha256sum {IN_THE_LAYER}") == digest
     assert testbed.on("ue1", VIDEOS) == videos
     # Only the container layer crosses.

@@ -58,7 +58,7 @@ def test_a_trace_is_replayed_and_reported(testbed: Testbed, folder: Path, tmp_pa
     assert all(record["outcome"] == "completed" for record in records.values())
     assert wasted not in records
     assert prepared == {wasted, announced}
-    assert testbed.where("videoapp") == {"worker1": "serving", "worker2": "absent"}
+    assert testbed.where("videoapp") == {"worker1": "serving", "worker2": "retired"}
 
     summary = json.loads((folder / "summary.json").read_text())
     [policy] = summary["replay"]["policies"]

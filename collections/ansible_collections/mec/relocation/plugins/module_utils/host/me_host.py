@@ -307,7 +307,11 @@ class MeHost:
         """
         declared = self._state(app).declaration()
         self.platform.set_restarts(app, True)
-        instance = self._instance(app)
+        instance = self.platform.find(app)
+        if instance is None:
+            # Somebody has removed it behind the note's back. The volume is there to go on with.
+            image_id = self.pull(declared.image)["image_id"]
+            instance = self.platform.create(declared, image_id, image_id, first=False)
         if instance.running:
             self.platform.make_ready(app)
             self.platform.thaw(app)
@@ -337,7 +341,9 @@ class MeHost:
     @handles(steps.Serves)
     def is_served(self, app: str) -> bool:
         """Tell whether this host owns the app, and its instance answers."""
-        return self._state(app).note().state is State.SERVING and self.healthy(app)
+        kept = self._state(app)
+        # The platform is not asked: it may be what has failed.
+        return kept.note().state is State.SERVING and self._health(kept.declaration()).serves()
 
     def end(self, app: str) -> None:
         """End the app's instance, confirmed; what is left of it stays."""
@@ -470,14 +476,14 @@ class MeHost:
             self.platform.command(app.name, activate.exec)
         health.wait_until_serves(deadline)
 
-    def _health(self, app: App, instance: Instance) -> Health:
+    def _health(self, app: App, instance: Instance | None = None) -> Health:
         # At its published port, which is nobody else's: its address in the engine's network is
         # given to another container when it ends.
         return Health(
             app,
             self.config.address,
-            f"{instance.name} on {self.config.name}",
-            instance.activation_token,
+            f"{instance.name if instance else app.name} on {self.config.name}",
+            instance.activation_token if instance else "",
             functools.partial(self.platform.post_mortem, app.name),
         )
 

@@ -106,9 +106,12 @@ class Reconciler:
             decision = owner.decide(note, event)
             if decision.note != note:
                 _log.info("%s: was %s, and nobody works on it", app, note.state)
-            if Do.END in decision.then and not self._runs(app) and decision.note == note:
+            idle = decision.note == note and Do.END in decision.then
+            if idle and self._me_host.platform.find(app) is None:
                 return
             carry_out(decision, self._hands(app))
+            if decision.note.state in (State.ABSENT, State.RETIRED):
+                self._tidy_up(app, decision.note)
 
     def _adopt(self, kept: AppState) -> None:
         """Give the note of a library that knew no epochs its epoch.
@@ -122,9 +125,21 @@ class Reconciler:
         kept.write(note)
         _log.info("%s: was %s for a library without epochs", kept.name, note.state)
 
-    def _runs(self, app: str) -> bool:
-        found = self._me_host.platform.find(app)
-        return found is not None and found.running
+    def _tidy_up(self, app: str, note: Note) -> None:
+        """Remove an instance that has ended; what belongs to a whole volume, when the owner serves.
+
+        Raises:
+            RelocationError: the owner does not answer.
+        """
+        if note.state is State.RETIRED:
+            if note.peer not in self._config.peers:
+                return
+            with Channel(self._config, note.peer) as peer:
+                if not peer.begin(steps.Serves(app)).result(_ACTIVATE_S):
+                    return
+        left = self._me_host.remove(app)
+        if left is not None:
+            raise RelocationError(left)
 
     def _hands(self, app: str) -> dict[Do, Hand]:
         kept = self._state(app)

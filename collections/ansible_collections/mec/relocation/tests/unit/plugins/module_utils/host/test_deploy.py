@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.host import deploy as module
-from ansible_collections.mec.relocation.plugins.module_utils.host import info
+from ansible_collections.mec.relocation.plugins.module_utils.host import info, owner, ownership
 from ansible_collections.mec.relocation.plugins.module_utils.host.info import survey
 from ansible_collections.mec.relocation.plugins.module_utils.host.lease import Lease
 from ansible_collections.mec.relocation.plugins.module_utils.host.lock import AGENT, Busy, Lock
@@ -269,6 +269,23 @@ def test_a_host_that_does_not_confirm_lets_nobody_serve(uncertain: World) -> Non
     assert hosts.serving == ["worker1"]
     assert hosts["worker1"].kept.note().rivals == ()
     assert hosts["worker2"].kept.note().known == hosts["worker1"].kept.note().taken
+
+
+def test_a_host_that_refuses_to_retire_lets_nobody_serve(
+    uncertain: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = owner.decide
+
+    def knows_better(note: Note, event: owner.Event) -> owner.Decision:
+        if isinstance(event, owner.Fenced):
+            return owner.Decision(note, answer=owner.Answer.REFUSED, why="it knows epoch 9")
+        return decide(note, event)
+
+    monkeypatch.setattr(ownership.protocol, "decide", knows_better)
+    with pytest.raises(RelocationError, match="worker2 does not end app 'notes': it knows epoch 9"):
+        settle(uncertain, "worker1")
+    assert uncertain.serving == []
+    assert uncertain["worker1"].kept.note().rivals == ("worker2", "worker3")
 
 
 @pytest.mark.parametrize("dead", [[], ["worker3"]])

@@ -107,7 +107,7 @@ def test_patience_is_had(lock: Lock) -> None:
 
 def test_the_reconciler_is_waited_for(lock: Lock) -> None:
     descriptor = lock.take("reconciler", RECONCILER)
-    freeing = threading.Timer(0.1, os.close, [descriptor])
+    freeing = threading.Timer(0.4, os.close, [descriptor])
     freeing.start()
     with lock.held("h1", RELOCATION):
         pass
