@@ -29,7 +29,7 @@ from ..image.store import ImageStore
 from ..platform.choose import load
 from ..platform.health import Health
 from ..platform.instance import Instance, Platform
-from ..volume.apply import apply
+from ..volume.apply import NotApplied, apply
 from ..volume.compare import compare
 from ..volume.mounts import is_mounted_below
 from ..volume.room import tree_bytes
@@ -106,14 +106,17 @@ class MeHost:
         It is made durable meanwhile; `durable` and `activate` wait for that.
 
         Raises:
-            RelocationError: the app serves here, or the stream cannot be applied.
+            RelocationError: the app serves here, or the stream is damaged.
         """
         self.ownership.works_on(app)
         if (state := self._state(app).note().state) in (State.SERVING, State.RELOCATING):
             raise RelocationError(f"App {app!r} is {state} on {self.config.name}.")
-        applied = apply(self.config.pv_root / check_name(app), stream)
+        try:
+            applied = apply(self.config.pv_root / check_name(app), stream)
+        except NotApplied as error:
+            return {"files": 0, "bytes": stream.size_bytes, "misfit": str(error)}
         self._write(app, applied.sync)
-        return {"files": applied.files, "bytes": applied.bytes}
+        return {"files": applied.files, "bytes": applied.bytes, "misfit": ""}
 
     @handles(steps.Sync)
     def sync(self, app: str) -> None:

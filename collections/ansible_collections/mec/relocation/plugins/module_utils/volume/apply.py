@@ -39,6 +39,13 @@ _EMPTY = bytes(64 * 1024)
 _SYNCED_ONE_BY_ONE = 32
 
 
+class NotApplied(RelocationError):
+    """A delta that does not fit the copy that is here; the copy may have been changed in part.
+
+    A pass of rsync makes it whole: it notices files that were not finished by their times.
+    """
+
+
 @dataclass(frozen=True)
 class Applied:
     """What one stream changed.
@@ -63,9 +70,7 @@ def apply(root: Path, reader: Reader) -> Applied:
 
     Raises:
         DamagedStream: the stream broke off or is not what was sent; it cannot be read on.
-        RelocationError: it cannot be applied. As above, the volume may have been changed in
-            part, and a pass of rsync is needed: it notices files that were not finished by their
-            times.
+        NotApplied: it does not fit what is here.
     """
     try:
         with opened_root(root) as root_fd:
@@ -75,7 +80,7 @@ def apply(root: Path, reader: Reader) -> Applied:
     except DamagedStream:
         raise
     except Exception as error:  # whatever a stream of nonsense leads to
-        raise RelocationError(
+        raise NotApplied(
             f"The delta of the volume {root} cannot be applied: {error}.",
             "A pass of rsync makes it whole.",
         ) from error

@@ -19,9 +19,9 @@ from typing import IO, Protocol
 
 from ..ground.errors import RelocationError
 from ..ground.record import Record
-from ..wire.channel import ChannelLost
 from ..wire.host import Host, Target
 from ..wire.steps import Apply, Durable, Sync
+from .apply import NotApplied
 from .convergence import Delta, another_pays, expected
 from .delta import NONE, Built, Signatures, build
 from .rsync import VolumeSync
@@ -154,10 +154,8 @@ class VolumeCopy:
             return self._compare()
         try:
             return self._send(dirty)
-        except ChannelLost:
-            # Without the channel there is no target to activate: time is not lost on rsync.
-            raise
-        except (OSError, RelocationError) as error:
+        except (OSError, NotApplied) as error:
+            # Any other error is of a target that refuses, or is lost: rsync would not help it.
             record.fallback = str(error)
             return self._compare()
 
@@ -178,6 +176,8 @@ class VolumeCopy:
         def write(out: IO[bytes]) -> None:
             built.append(build(self._passes.source, dirty, out, self._signatures))
 
-        self._target.stream(Apply(self._app), write).result()
+        crossed = self._target.stream(Apply(self._app), write).result()
+        if crossed["misfit"]:
+            raise NotApplied(crossed["misfit"])
         self._signatures = built[0].signatures
         return built[0].size_bytes

@@ -203,10 +203,11 @@ class Space(Step[Room]):
 
 
 class Crossed(TypedDict):
-    """What came with a stream."""
+    """What came with a stream; why it does not fit the copy, if it does not."""
 
     files: int
     bytes: int
+    misfit: str
 
 
 @dataclass(frozen=True)

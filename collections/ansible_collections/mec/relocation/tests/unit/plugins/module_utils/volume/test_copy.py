@@ -45,12 +45,14 @@ from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.volume.v
 
 
 class Done:
-    def __init__(self, error: Exception | None) -> None:
+    def __init__(self, error: Exception | None, answer: Any = None) -> None:
         self.error = error
+        self.answer = answer
 
     def result(self, _timeout_s: float = 0.0) -> Any:
         if self.error is not None:
             raise self.error
+        return self.answer
 
 
 class Sides:
@@ -65,6 +67,7 @@ class Sides:
         self.comparisons: list[bool] = []
         self.asked: list[str] = []
         self.refuse: Exception | None = None
+        self.misfit = ""
         self.hold_s = 2.0
         self.during: Callable[[], object] = lambda: None
 
@@ -91,9 +94,9 @@ class Sides:
         stream = io.BytesIO()
         write(stream)
         stream.seek(0)
-        if self.refuse is None:
+        if self.refuse is None and not self.misfit:
             apply(self.copy, Reader(stream))
-        return Done(self.refuse)
+        return Done(self.refuse, {"files": 0, "bytes": 0, "misfit": self.misfit})
 
     def watched(self) -> VolumeCopy:
         passes: Any = self
@@ -221,11 +224,11 @@ def test_without_a_pass_ahead_everything_is_compared(sides: Sides) -> None:
     assert record.fallback is None
 
 
-def test_a_delta_that_is_refused_is_replaced_by_a_comparison(sides: Sides) -> None:
+def test_a_delta_that_does_not_fit_is_replaced_by_a_comparison(sides: Sides) -> None:
     record = Record(0.0, [], id="h")
     with sides.watched() as volume:
         volume.ahead(record)
-        sides.refuse = RelocationError("another size")
+        sides.misfit = "another size"
         (sides.source / "file").write_text("x")
         volume.last(record)
     source, copy = sides.seen()
@@ -297,7 +300,7 @@ def test_a_store_that_moved_no_time_is_found_without_a_watch(tmp_path: Path, sid
 def test_a_second_run_does_not_bring_back_what_the_target_has_gone_beyond(
     tmp_path: Path, sides: Sides, state: State
 ) -> None:
-    # The first run has completed; the delta of the second is refused, and so is rsync.
+    # The first run has completed; the delta of the second does not fit, and rsync is refused.
     passes = LocalPasses(tmp_path)
     (passes.source / "file").write_text("as it was frozen")
     with VolumeCopy(passes, sides, "notes", lambda: [os.getpid()], hold_s=2.0) as volume:
@@ -306,7 +309,7 @@ def test_a_second_run_does_not_bring_back_what_the_target_has_gone_beyond(
         kept = AppState(host_config(tmp_path, "worker2").state_dir, "notes")
         kept.write(kept.note()._replace(state=state, taken=4))
         (passes.source / "other").write_text("x")
-        sides.refuse = RelocationError("refused")
+        sides.misfit = "another size"
         with pytest.raises(RelocationError, match=f"app 'notes' is {state} here"):
             volume.last(Record(0.0, [], id="h1"))
         with pytest.raises(RelocationError, match=f"app 'notes' is {state} here"):
@@ -315,10 +318,11 @@ def test_a_second_run_does_not_bring_back_what_the_target_has_gone_beyond(
     assert not (passes.target / "other").exists()
 
 
-def test_a_lost_channel_is_not_replaced_by_anything(sides: Sides) -> None:
+@pytest.mark.parametrize("refusal", [ChannelLost("closed"), RelocationError("it serves here")])
+def test_a_refusal_is_not_answered_with_rsync(sides: Sides, refusal: RelocationError) -> None:
     with sides.watched() as volume:
         volume.ahead(Record(0.0, [], id="h"))
-        sides.refuse = ChannelLost("closed")
-        with pytest.raises(ChannelLost):
+        sides.refuse = refusal
+        with pytest.raises(type(refusal)):
             volume.last(Record(0.0, [], id="h"))
     assert sides.comparisons == [False]
