@@ -294,9 +294,19 @@ class Gateways:
         kept = AppState(self._config.state_dir, app)
         note = kept.note()
         if note.state is State.SERVING and (note.taken, note.floor) == epoch:
+            part = channel.begin(steps.Parts([app])).result()[app]
+            if part["state"] == State.SERVING and part["known"] < note.taken:
+                self._fence(channel, app, note)
             channel.begin(steps.OpenGateway(app, self._config.name)).result()
         with self._condition:
             self._told[app, channel.name] = epoch
+
+    def _fence(self, channel: Channel, app: str, note: Note) -> None:
+        """Have a host end the app that a person had given up, and that was only cut off."""
+        channel.begin(steps.Lock(app, RECONCILER)).result()
+        told = channel.begin(steps.Retire(app, note.taken, self._config.name)).result()
+        channel.begin(steps.Unlock(app, keep_lease=False)).result()
+        _log.warning("%s: %s was its owner before, and ends it: %s", app, channel.name, told)
 
     def _left(self, peer: str) -> dict[str, tuple[int, int]]:
         return {

@@ -360,3 +360,15 @@ def test_a_gateway_is_not_told_what_is_no_longer_so(hosts: World) -> None:
         gateways._tell(line, "notes", (3, 3))  # type: ignore[arg-type]
     assert hosts["worker3"].gateway.where == {}
     assert gateways._left("worker3") == {}
+
+
+def test_a_host_that_was_given_up_and_only_cut_off_is_ended(hosts: World) -> None:
+    hosts["worker1"].has(OWNER._replace(taken=1004, known=1004, floor=1004), runs=True)
+    hosts["worker2"].has(OWNER, runs=True)
+    gateways = module.Gateways(hosts["worker1"].config)
+    gateways.tell("notes", (1004, 1004))
+    with hosts.channel(hosts["worker1"].config, "worker2") as line:
+        gateways._tell(line, "notes", (1004, 1004))  # type: ignore[arg-type]
+    note = hosts["worker2"].kept.note()
+    assert (note.state, note.known, note.peer) == (State.RETIRED, 1004, "worker1")
+    assert hosts.serving == ["worker1"]
