@@ -292,12 +292,18 @@ class Gateways:
 
     def _tell(self, channel: Channel, app: str, epoch: tuple[int, int]) -> None:
         kept = AppState(self._config.state_dir, app)
-        note = kept.note()
-        if note.state is State.SERVING and (note.taken, note.floor) == epoch:
-            part = channel.begin(steps.Parts([app])).result()[app]
-            if part["state"] == State.SERVING and part["known"] < note.taken:
-                self._fence(channel, app, note)
-            channel.begin(steps.OpenGateway(app, self._config.name)).result()
+        # Not while it is relocated: that would end the hold.
+        with Lock(kept.folder, app).held(RECONCILER, RECONCILER):
+            note = kept.note()
+            if note.state is State.SERVING and (note.taken, note.floor) == epoch:
+                part = channel.begin(steps.Parts([app])).result(_ACTIVATE_S)[app]
+                if part["known"] > note.known:
+                    # This host was given up while it was cut off: the others have to be heard.
+                    kept.doubt()
+                    return
+                if part["state"] == State.SERVING and part["known"] < note.taken:
+                    self._fence(channel, app, note)
+                channel.begin(steps.OpenGateway(app, self._config.name)).result(_ACTIVATE_S)
         with self._condition:
             self._told[app, channel.name] = epoch
 

@@ -131,6 +131,10 @@ class AppState:
         """Whether this host has learned, since it began, what the others know of the owner."""
         return (CURRENT / self.name).exists()
 
+    def doubt(self) -> None:
+        """Note that the others have to be asked again."""
+        (CURRENT / self.name).unlink(missing_ok=True)
+
     def mark_current(self) -> None:
         """Note that it has; this does not outlive the host's end."""
         CURRENT.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -297,5 +297,8 @@ def world(place: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> Iterator
         AppState, "current", property(lambda kept: (kept.folder / "current").exists())
     )
     monkeypatch.setattr(AppState, "mark_current", lambda kept: (kept.folder / "current").touch())
+    monkeypatch.setattr(
+        AppState, "doubt", lambda kept: (kept.folder / "current").unlink(missing_ok=True)
+    )
     yield made
     made.close()

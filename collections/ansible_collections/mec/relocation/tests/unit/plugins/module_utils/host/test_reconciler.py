@@ -372,3 +372,16 @@ def test_a_host_that_was_given_up_and_only_cut_off_is_ended(hosts: World) -> Non
     note = hosts["worker2"].kept.note()
     assert (note.state, note.known, note.peer) == (State.RETIRED, 1004, "worker1")
     assert hosts.serving == ["worker1"]
+
+
+def test_a_host_that_was_given_up_hears_it_when_it_tells_others(hosts: World) -> None:
+    hosts["worker1"].has(OWNER._replace(taken=1004, known=1004, floor=1004), runs=True)
+    hosts["worker2"].has(OWNER, runs=True)
+    gateways = module.Gateways(hosts["worker2"].config)
+    gateways.tell("notes", (3, 3))
+    with hosts.channel(hosts["worker2"].config, "worker1") as line:
+        gateways._tell(line, "notes", (3, 3))  # type: ignore[arg-type]
+    assert hosts["worker1"].gateway.where == {}
+    reconcile(hosts, "worker2")
+    assert hosts["worker2"].kept.note().state is State.RETIRED
+    assert hosts.serving == ["worker1"]
