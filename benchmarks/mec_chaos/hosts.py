@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import os
+import signal
 import socket
 import subprocess
 import threading
@@ -88,6 +90,11 @@ class Container:
         _freeze(group)
         try:
             cut = _copied(images)
+            # Each of them: what its first process takes with it would go on for a moment.
+            for processes in group.glob("**/cgroup.procs"):
+                for process in processes.read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(process), signal.SIGKILL)
             subprocess.run(["kill", "-KILL", str(pid)], check=True)
         finally:
             # What is killed is not executed when it thaws. Apps may be frozen, too.

@@ -454,6 +454,8 @@ def _left(note: Note) -> Decision:
 def _vouched(note: Note, vouched: Vouched) -> Decision:
     if note.state not in (State.SERVING, State.RELOCATING):
         return Decision(note)
+    if note.state is State.RELOCATING and vouched.known == note.attempt:
+        return _answered(note, Answered(Answer.TOOK))
     if vouched.known > note.known:
         superseded = _retired(note, vouched.known)._replace(known=vouched.known, peer=vouched.owner)
         return Decision(superseded, then=(Do.END, Do.WRITE))

@@ -243,7 +243,11 @@ class Reconciler:
         with Lock(kept.folder, app).held(RECONCILER, RECONCILER):
             note = kept.note()
             decision = owner.decide(note, owner.Vouched(known, at))
-            if decision.note != note:
+            took = note.state is State.RELOCATING and known == note.attempt
+            if took:
+                carry_out(decision, self._hands(app))
+                self._tell_how_it_ended(app, note, completed=True)
+            elif decision.note != note:
                 hands = {**self._hands(app), Do.END: lambda _note: self._put_aside(app, note)}
                 carry_out(decision, hands)
                 _log.warning("%s: %s is its owner since this host went", app, at)

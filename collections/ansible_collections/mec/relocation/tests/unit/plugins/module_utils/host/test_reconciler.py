@@ -385,3 +385,13 @@ def test_a_host_that_was_given_up_hears_it_when_it_tells_others(hosts: World) ->
     reconcile(hosts, "worker2")
     assert hosts["worker2"].kept.note().state is State.RETIRED
     assert hosts.serving == ["worker1"]
+
+
+def test_a_source_that_begins_again_hears_that_its_target_took_it(frozen: World) -> None:
+    frozen["worker2"].has(TOOK, runs=True)
+    frozen["worker1"].boots()
+    reconcile(frozen)
+    assert frozen["worker1"].kept.note().state is State.RETIRED
+    assert not list(frozen["worker1"].config.pv_root.glob("*.epoch-*"))
+    told = last_records(frozen["worker1"].config.state_dir)["notes"]
+    assert (told["id"], told["outcome"], told["settled"]) == ("h1", "completed", True)
