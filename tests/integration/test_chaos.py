@@ -34,7 +34,6 @@ FAULTS = [
     Fault("cut", "target", HOLD, lasts_s=8.0),
     Fault("power", "source", HOLD, lasts_s=1.0),
     Fault("power", "target", ASKED, lasts_s=1.0),
-    Fault("clock", "source", OFFERED, lasts_s=5.0, amount=86400),
     Fault("repeated", "controller", OFFERED),
 ]
 
@@ -49,7 +48,8 @@ def test_what_a_fault_has_met_comes_back_whole(testbed: Testbed, tmp_path: Path)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mec_chaos", "--platform", testbed.platform),
-            *("--run", run, "--schedule", *files),
+            # Disks and clocks of their own are for runs of hours; power cuts have a test of units.
+            *("--hosts", "plain", "--run", run, "--schedule", *files),
         ],
         cwd=PROJECT,
         env={**os.environ, **READABLE},
