@@ -232,11 +232,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--hosts",
         choices=HAS,
-        default="prepared",
-        help="with disks and clocks of their own for these runs (default), from now on, or without",
+        help="with disks and clocks of their own for these runs, from now on, or without; default: "
+        "prepared, on Kubernetes plain",
     )
     parser.add_argument("--ue", default="ue1")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.hosts is None:
+        # The data of its engine cannot be moved from under a kubelet.
+        options.hosts = "plain" if options.platform == "kubernetes" else "prepared"
+    return options
 
 
 if __name__ == "__main__":
