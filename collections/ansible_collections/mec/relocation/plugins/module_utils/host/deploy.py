@@ -74,7 +74,7 @@ def deploy(
             lease = Lease(kept.folder, name)
             lease.acquire(_OWNER)
             stack.callback(lease.release, _OWNER)
-        peers = _Peers(config, name, stack, check=check)
+        peers = _Peers(config, name, stack, outranks=resume, check=check)
         deployment = Deployment(MeHost(config), peers, dead, check=check)
         if state == "serving" and resume:
             changes = deployment.settle(name)
@@ -95,9 +95,16 @@ class _Peers:
     """The other ME hosts, as far as they can be reached; opened when they are needed."""
 
     def __init__(
-        self, config: HostConfig, app: str, stack: contextlib.ExitStack, *, check: bool
+        self,
+        config: HostConfig,
+        app: str,
+        stack: contextlib.ExitStack,
+        *,
+        outranks: bool,
+        check: bool,
     ) -> None:
         self._config = config
+        self._outranks = outranks
         self._app = app
         self._stack = stack
         self._check = check
@@ -130,7 +137,7 @@ class _Peers:
             }
         parts = {}
         for name, peer in self.reached.items():
-            parts[name] = peer.begin(steps.Lock(self._app, _OWNER)).result()
+            parts[name] = peer.begin(steps.Lock(self._app, _OWNER, self._outranks)).result()
             self._stack.callback(self._leave, peer)
         return parts
 

@@ -64,8 +64,10 @@ class Ownership:
     # -- who works on an app ----------------------------------------------------------------
 
     @handles(steps.Lock)
-    def lock(self, app: str, owner: str) -> steps.Part:
+    def lock(self, app: str, owner: str, outranks: bool = False) -> steps.Part:
         """Work on an app until the channel closes; what an earlier process left is tidied up.
+
+        What ``outranks`` a handoff does not wait for the lease of one that was interrupted.
 
         Raises:
             Busy: another process works on it.
@@ -75,7 +77,8 @@ class Ownership:
         if app not in self._locks:
             lock = Lock(kept.folder, app).take(owner, AGENT)
             try:
-                Lease(kept.folder, app).acquire(owner)
+                if not outranks:
+                    Lease(kept.folder, app).acquire(owner)
             except RelocationError:
                 os.close(lock)
                 raise

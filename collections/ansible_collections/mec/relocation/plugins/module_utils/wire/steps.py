@@ -112,10 +112,11 @@ class Told(TypedDict):
 
 @dataclass(frozen=True)
 class Lock(Step[Part]):
-    """Work on the app on behalf of a handoff, until the channel closes."""
+    """Work on the app on behalf of a handoff, or of a person, until the channel closes."""
 
     app: str
     owner: str
+    outranks: bool = False
 
 
 @dataclass(frozen=True)

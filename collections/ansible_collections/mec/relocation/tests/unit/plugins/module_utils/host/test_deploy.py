@@ -351,7 +351,8 @@ def test_an_owner_whose_instance_has_ended_is_settled_by_starting_it(hosts: Worl
 
 
 def test_a_persons_decision_waits_for_no_lease(uncertain: World) -> None:
-    Lease(uncertain["worker1"].kept.folder, "notes").acquire("h1")
+    for name in ("worker1", "worker2"):
+        Lease(uncertain[name].kept.folder, "notes").acquire("h1")
     assert settle(uncertain, "worker1") == ["owner"]
 
 
