@@ -87,8 +87,10 @@ class Freezer:
             time.sleep(_PAUSE_S)
 
     def thaw(self) -> None:
-        """Let the processes run again."""
+        """Let the processes run again, also those of a part that somebody has frozen by itself."""
         self._set(frozen=False)
+        for folder, _folders, _files in os.walk(self.folder):
+            self._set(frozen=False, folder=Path(folder))
 
     def kill(
         self, timeout_s: float = 10.0, chosen: Callable[[int], bool] = lambda _pid: True
