@@ -199,7 +199,7 @@ def test_an_instance_is_reached_by_me_hosts_alone(serving: str) -> None:
 def test_me_hosts_do_not_activate_an_instance_without_its_token(serving: str) -> None:
     activation = f"http://{BACKBONE[serving]}:{PORT}/-/activate"
     for name in ME_HOSTS:
-        assert status(connect(name), activation, "--request=POST") == "403"
+        assert status(connect(name), activation, "-XPOST") == "403"
 
 
 def test_the_token_of_an_instance_is_kept_with_it_alone(serving: str) -> None:
