@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one exception of the relocation library."""
+"""The one exception of the relocation library, and the next step that several errors name."""
 
 from __future__ import annotations
 
@@ -26,3 +26,15 @@ class RelocationError(Exception):
         self.message = message
         self.hint = hint
         self.result = dict(result or {})
+
+
+def settle_command(app: str, keep: str, dead: str = "") -> str:
+    """Return the command by which a person says which ME host keeps an app.
+
+    Args:
+        app: the app.
+        keep: the host that keeps it.
+        dead: the one that is gone for good; empty: none is.
+    """
+    command = f"ansible-playbook playbooks/settle.yml -e app={app} -e keep={keep}"
+    return f"{command} -e dead={dead}" if dead else command

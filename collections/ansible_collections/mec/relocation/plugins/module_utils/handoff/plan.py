@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..ground.app import check_name
-from ..ground.errors import RelocationError
+from ..ground.errors import RelocationError, settle_command
 
 # ETSI GS MEC 012, HoStatus. Without one, a message asks for the whole handoff in one go.
 HO_STATUS = ("IN_PREPARATION", "IN_EXECUTION", "COMPLETED", "REJECTED", "CANCELLED")
@@ -281,14 +281,12 @@ def _refuse_unreachable(
     if len(serving) > 1:
         raise RelocationError(
             f"App {app!r} serves on several ME hosts: {', '.join(serving)}.",
-            f"Say which is kept: ansible-playbook playbooks/settle.yml -e app={app} "
-            f"-e keep={serving[0]}",
+            f"Say which is kept: {settle_command(app, serving[0])}",
         )
     if not serving and down:
         raise RelocationError(
             f"App {app!r} serves on no ME host that answers; {', '.join(down)} did not.",
-            f"Bring the host up. If it is gone for good: ansible-playbook playbooks/settle.yml "
-            f"-e app={app} -e keep={target} -e dead={down[0]}",
+            f"Bring the host up. If it is gone for good: {settle_command(app, target, down[0])}",
         )
     if not serving:
         raise RelocationError(
@@ -320,8 +318,7 @@ def _unfinished(app: str, me_host: str, found: Mapping[str, Any]) -> RelocationE
     return RelocationError(
         f"The relocation of app {app!r} between {me_host} and {peer} was interrupted. It ends by "
         f"itself as soon as {me_host} and {peer} reach each other.",
-        f"Hand off again then. If {peer} is gone for good: ansible-playbook playbooks/settle.yml "
-        f"-e app={app} -e keep={me_host} -e dead={peer}",
+        f"Hand off again then. If {peer} is gone for good: {settle_command(app, me_host, peer)}",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..ground.app import App, check_name
 from ..ground.config import HostConfig
-from ..ground.errors import RelocationError
+from ..ground.errors import RelocationError, settle_command
 from ..wire import steps
 from ..wire.channel import Channel
 from ..wire.host import Host, begun
@@ -69,11 +69,11 @@ def deploy(
         if not check:
             patience_s = _SETTLE_S if resume else 0.0
             stack.enter_context(Lock(kept.folder, name).held(_OWNER, DEPLOYMENT, patience_s))
-        if not check and not resume:
-            # A person's decision outranks the lease of a handoff that was interrupted.
-            lease = Lease(kept.folder, name)
-            lease.acquire(_OWNER)
-            stack.callback(lease.release, _OWNER)
+            if not resume:
+                # A person's decision outranks the lease of a handoff that was interrupted.
+                lease = Lease(kept.folder, name)
+                lease.acquire(_OWNER)
+                stack.callback(lease.release, _OWNER)
         peers = _Peers(config, name, stack, outranks=resume, check=check)
         deployment = Deployment(MeHost(config), peers, dead, check=check)
         if state == "serving" and resume:
@@ -191,7 +191,7 @@ class Deployment:
                 raise RelocationError(
                     f"App {app.name!r} serves nowhere, and {peer} has a newer volume than "
                     f"{self.here}.",
-                    _settle(app.name, peer),
+                    settle_command(app.name, peer),
                 )
         if not self.check:
             self._renew(app, image_id, changes)
@@ -337,7 +337,8 @@ class Deployment:
             if peer not in self.dead:
                 raise RelocationError(
                     f"Whether app {name!r} serves on {peer} cannot be known: {error}",
-                    f"Bring {peer} up. If it is gone for good: {_settle(name, self.here, peer)}",
+                    f"Bring {peer} up. If it is gone for good: "
+                    f"{settle_command(name, self.here, peer)}",
                 )
         return parts
 
@@ -349,17 +350,17 @@ class Deployment:
             raise RelocationError(
                 f"A relocation of app {name!r} between {self.here} and {note.peer} was "
                 f"interrupted. It ends by itself as soon as {note.peer} answers.",
-                f"If {note.peer} is gone for good: {_settle(name, self.here, note.peer)}",
+                f"If {note.peer} is gone for good: {settle_command(name, self.here, note.peer)}",
             )
         if note.rivals:
             raise RelocationError(
-                f"`settle` of app {name!r} was interrupted.", _settle(name, self.here)
+                f"`settle` of app {name!r} was interrupted.", settle_command(name, self.here)
             )
         if note.state is State.SERVING and not self._state(name).current:
             raise RelocationError(
                 f"{self.here} has begun again, and asks the other ME hosts whether {name!r} serves "
                 "elsewhere. It serves by itself as soon as they answer.",
-                f"If one is gone for good: {_settle(name, self.here, '<ME host>')}",
+                f"If one is gone for good: {settle_command(name, self.here, '<ME host>')}",
             )
 
     def _refuse_second_writer(self, name: str, peer: str, part: steps.Part) -> None:
@@ -416,9 +417,3 @@ class Deployment:
 
     def _state(self, name: str) -> AppState:
         return AppState(self.me_host.config.state_dir, name)
-
-
-def _settle(app: str, keep: str, dead: str = "") -> str:
-    """The command that settles an app."""
-    command = f"ansible-playbook playbooks/settle.yml -e app={app} -e keep={keep}"
-    return f"{command} -e dead={dead}" if dead else command

@@ -435,7 +435,6 @@ class MeHost:
         changed = app in self.gateway.locations()
         self.gateway.remove(app)
         self.gateway.persist()
-        self.gateway.release(app)
         return changed
 
     # -- inside -----------------------------------------------------------------------------
@@ -450,7 +449,7 @@ class MeHost:
         return instance
 
     def _write(self, app: str, write: Callable[[], None]) -> None:
-        """Begin to make something durable; `_wait_until_durable` waits for it."""
+        """Begin to make something durable; `wait_until_durable` waits for it."""
         self._writing.setdefault(app, []).append(self._writers.submit(write))
 
     def wait_until_durable(self, app: str) -> None:

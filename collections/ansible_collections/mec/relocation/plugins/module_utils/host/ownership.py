@@ -229,10 +229,11 @@ class Ownership:
         hands = dict(self.hands(app))
         if note.state in (State.SERVING, State.RELOCATING):
             # It may have what the copy that is kept lacks.
-            hands[Do.END] = lambda _note: self._put_aside(app, note.taken)
+            hands[Do.END] = lambda _note: self.end_and_put_aside(app, note.taken)
         return told(carry_out(protocol.decide(note, protocol.Fenced(epoch, owner_host)), hands))
 
-    def _put_aside(self, app: str, epoch: int) -> None:
+    def end_and_put_aside(self, app: str, epoch: int) -> None:
+        """End the app's instance, and keep the volume that it had as the owner of an epoch."""
         self._instances.end(app)
         self._instances.put_aside(app, epoch)
 

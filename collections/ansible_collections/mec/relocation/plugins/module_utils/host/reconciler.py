@@ -17,7 +17,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ..ground import library
@@ -208,37 +208,29 @@ class Reconciler:
         A host that has not been away knows what there is to be known. Where none is left, all of
         them have to be heard.
         """
-        heard = {
-            name: parts
-            for name, parts in zip(
-                self._config.peers, self._ask_all(steps.Parts(list(apps))), strict=True
-            )
-            if parts is not None
-        }
+        heard = self._ask_all(steps.Parts(list(apps)))
         for app in apps:
-            parts = {name: told[app] for name, told in heard.items() if not told[app]["busy"]}
-            if any(part["current"] for part in parts.values()) or len(parts) == len(
-                self._config.peers
-            ):
+            parts = [told[app] for told in heard if not told[app]["busy"]]
+            if any(part["current"] for part in parts) or len(parts) == len(self._config.peers):
                 with self._trying(app):
                     self._vouched(app, parts)
 
-    def _ask_all(self, question: steps.Parts) -> list[dict[str, steps.Part] | None]:
-        def ask(peer: str) -> dict[str, steps.Part] | None:
+    def _ask_all(self, question: steps.Parts) -> list[Mapping[str, steps.Part]]:
+        """Ask the other hosts side by side; the answers of those that answer."""
+
+        def ask(peer: str) -> Mapping[str, steps.Part] | None:
             try:
                 with Channel(self._config, peer, shared=False) as channel:
-                    return dict(channel.begin(question).result(_ACTIVATE_S))
+                    return channel.begin(question).result(_ACTIVATE_S)
             except RelocationError:
                 return None
 
-        if not self._config.peers:
-            return []
-        with ThreadPoolExecutor(len(self._config.peers)) as asking:
-            return list(asking.map(ask, self._config.peers))
+        with ThreadPoolExecutor(max(len(self._config.peers), 1)) as asking:
+            return [told for told in asking.map(ask, self._config.peers) if told is not None]
 
-    def _vouched(self, app: str, parts: dict[str, steps.Part]) -> None:
+    def _vouched(self, app: str, parts: Sequence[steps.Part]) -> None:
         kept = self._state(app)
-        newest = max(parts.values(), key=lambda part: part["known"], default=None)
+        newest = max(parts, key=lambda part: part["known"], default=None)
         known, at = (newest["known"], newest["owner"]) if newest else (0, "")
         with Lock(kept.folder, app).held(RECONCILER, RECONCILER):
             note = kept.note()
@@ -248,7 +240,9 @@ class Reconciler:
                 carry_out(decision, self._hands(app))
                 self._tell_how_it_ended(app, note, completed=True)
             elif decision.note != note:
-                hands = {**self._hands(app), Do.END: lambda _note: self._put_aside(app, note)}
+                hands = self._hands(app)
+                aside = self._me_host.ownership.end_and_put_aside
+                hands[Do.END] = lambda _note: aside(app, note.taken)
                 carry_out(decision, hands)
                 _log.warning("%s: %s is its owner since this host went", app, at)
             if at not in ("", self._config.name) and known >= note.known:
@@ -256,10 +250,6 @@ class Reconciler:
                 self._me_host.open_gateway(app, at)
             kept.mark_current()
         self.changed(app)
-
-    def _put_aside(self, app: str, note: Note) -> None:
-        self._me_host.end(app)
-        self._me_host.put_aside(app, note.taken)
 
     def _state(self, app: str) -> AppState:
         return AppState(self._config.state_dir, app)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..ground.app import App, check_name
 from ..ground.durable import Slots, write_durably
-from ..ground.errors import RelocationError
+from ..ground.errors import RelocationError, settle_command
 from .owner import Note, State
 
 # Which apps this host knows to be current in, since it began: of this boot, and gone with it.
@@ -84,8 +84,7 @@ class AppState:
         except (ValueError, TypeError, KeyError) as error:
             raise RelocationError(
                 f"{self._slots.path} is damaged: {error}.",
-                f"Say which copy is to be kept: ansible-playbook playbooks/settle.yml "
-                f"-e app={self.name} -e keep=<ME host>.",
+                f"Say which copy is to be kept: {settle_command(self.name, '<ME host>')}.",
             ) from error
 
     def write(self, note: Note) -> None:

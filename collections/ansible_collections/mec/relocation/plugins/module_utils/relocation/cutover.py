@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..ground.app import App
-from ..ground.errors import RelocationError
+from ..ground.errors import RelocationError, settle_command
 from ..ground.record import Record
 from ..host import owner
 from ..host.me_host import MeHost
@@ -103,9 +103,7 @@ class Cutover:
         gc.disable()
         try:
             self._prepare()
-        except (
-            Exception
-        ) as error:  # whatever it is: the app has to be served, and it has to be told
+        except Exception as error:  # whatever it is: the app has to be served
             self._abort(error)
             return
         # Forked now, because what undoes a cutover has to be at hand without asking an engine.
@@ -316,8 +314,7 @@ class Cutover:
         self.record.error = (
             f"{why} Whether {self.target.name} serves is not known, so {self.source.name} stays "
             f"fenced, and asks until it answers. If {self.target.name} is gone for good: "
-            f"ansible-playbook playbooks/settle.yml -e app={self.app.name} "
-            f"-e keep={self.source.name} -e dead={self.target.name}"
+            f"{settle_command(self.app.name, self.source.name, self.target.name)}"
         )
 
 
