@@ -32,6 +32,8 @@ FAULTS = [
     Fault("engine-killed", "target", SWITCH),
     Fault("gateway-killed", "target", SWITCH),
     Fault("cut", "target", HOLD, lasts_s=8.0),
+    Fault("power", "source", HOLD, lasts_s=1.0),
+    Fault("power", "target", ASKED, lasts_s=1.0),
     Fault("repeated", "controller", OFFERED),
 ]
 

@@ -27,7 +27,7 @@ from ..ground.record import settled
 from ..wire import steps
 from ..wire.channel import Channel
 from . import owner
-from .lock import RECONCILER, Busy, Lock
+from .lock import DEPLOYMENT, RECONCILER, Busy, Lock
 from .me_host import MeHost
 from .owner import Answer, Do, Note, State
 from .ownership import Hand, carry_out
@@ -51,6 +51,7 @@ class Reconciler:
         self._looked: dict[str, float] = {}
         self._silent: dict[str, float] = {}
         self._said: dict[str, str] = {}
+        self._ended: dict[str, str] = {}
         self._woken = threading.Event()
         self.gateways = Gateways(config)
 
@@ -107,11 +108,12 @@ class Reconciler:
             if decision.note != note:
                 _log.info("%s: was %s, and nobody works on it", app, note.state)
             idle = decision.note == note and Do.END in decision.then
-            if idle and self._me_host.platform.find(app) is None:
-                return
-            carry_out(decision, self._hands(app))
-            if decision.note.state in (State.ABSENT, State.RETIRED):
-                self._tidy_up(app, decision.note)
+            if not idle or self._me_host.platform.find(app) is not None:
+                carry_out(decision, self._hands(app))
+                if decision.note.state in (State.ABSENT, State.RETIRED):
+                    self._tidy_up(app, decision.note)
+            if decision.note.state is State.RETIRED:
+                self._see_how_it_ended(app, decision.note)
 
     def _adopt(self, kept: AppState) -> None:
         """Give the note of a library that knew no epochs its epoch.
@@ -131,15 +133,43 @@ class Reconciler:
         Raises:
             RelocationError: the owner does not answer.
         """
-        if note.state is State.RETIRED:
-            if note.peer not in self._config.peers:
-                return
-            with Channel(self._config, note.peer) as peer:
-                if not peer.begin(steps.Serves(app)).result(_ACTIVATE_S):
-                    return
+        if note.state is State.RETIRED and not self._owner_serves(app, note):
+            return
         left = self._me_host.remove(app)
         if left is not None:
             raise RelocationError(left)
+
+    def _owner_serves(self, app: str, note: Note) -> bool:
+        """Whether the host that has taken the app serves it, or has handed it on since.
+
+        Raises:
+            RelocationError: it does not answer.
+        """
+        if note.peer not in self._config.peers:
+            return False
+        with Channel(self._config, note.peer) as peer:
+            part = peer.begin(steps.Parts([app])).result(_ACTIVATE_S)[app]
+            if part["state"] != State.SERVING and part["known"] > note.known:
+                return True
+            return peer.begin(steps.Serves(app)).result(_ACTIVATE_S)
+
+    def _see_how_it_ended(self, app: str, note: Note) -> None:
+        """Have a record of the relocation that ended the app here, which says how that ended.
+
+        Whoever relocates writes it last, so that a host that loses power then has none; and it is
+        uncertain where the target did not serve yet.
+
+        Raises:
+            RelocationError: the owner does not answer.
+        """
+        if note.handoff in ("", DEPLOYMENT, self._ended.get(app)):
+            return
+        last = last_records(self._config.state_dir).get(app, {})
+        if last.get("id") != note.handoff or last.get("outcome") == "uncertain":
+            if not self._owner_serves(app, note):
+                return
+            self._tell_how_it_ended(app, note, completed=True)
+        self._ended[app] = note.handoff
 
     def _hands(self, app: str) -> dict[Do, Hand]:
         kept = self._state(app)

@@ -243,6 +243,45 @@ def test_a_target_that_serves_late_says_that_it_has_ended(hosts: World) -> None:
     assert hosts.serving == ["worker2"]
 
 
+GONE = Note(State.RETIRED, 3, 4, copy=3, peer="worker2", handoff="h1")
+LAST = {"id": "h1", "app": "notes", "source": "worker1", "target": "worker2"}
+
+
+@pytest.mark.parametrize("left", [{**LAST, "id": "h0"}, {**LAST, "outcome": "uncertain"}])
+def test_a_source_that_was_cut_off_before_its_record_tells_how_it_ended(
+    hosts: World, left: dict[str, str]
+) -> None:
+    here = hosts["worker1"].config.state_dir
+    hosts["worker1"].has(GONE, content="state")
+    append_record(here, left)
+    hosts["worker2"].has(TOOK, runs=True)
+    hosts["worker2"].engine.ill.add("notes")
+    reconcile(hosts, "worker1")
+    assert last_records(here)["notes"] == left  # it is not known yet
+    hosts["worker2"].engine.ill.clear()
+    reconcile(hosts, "worker1")
+    record = last_records(here)["notes"]
+    assert (record["id"], record["outcome"], record["target"]) == ("h1", "completed", "worker2")
+
+
+def test_what_the_target_has_handed_on_it_took(hosts: World) -> None:
+    here = hosts["worker1"].config.state_dir
+    hosts["worker1"].has(GONE, content="state")
+    hosts["worker2"].has(Note(State.RETIRED, 4, 5, copy=4, peer="worker3", handoff="h2"))
+    reconcile(hosts, "worker1")
+    assert last_records(here)["notes"]["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("handoff", ["h1", "", "deployment"])
+def test_what_was_told_is_not_told_again(hosts: World, handoff: str) -> None:
+    here = hosts["worker1"].config.state_dir
+    hosts["worker1"].has(GONE._replace(handoff=handoff), content="state")
+    hosts["worker2"].has(TOOK, runs=True)
+    append_record(here, {**LAST, "outcome": "completed"})
+    reconcile(hosts, "worker1")
+    assert len((here / "records.jsonl").read_text().splitlines()) == 1
+
+
 # -- after a boot -----------------------------------------------------------------------------
 
 
