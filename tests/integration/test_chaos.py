@@ -48,7 +48,7 @@ def test_what_a_fault_has_met_comes_back_whole(testbed: Testbed, tmp_path: Path)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "mec_chaos", "--platform", testbed.platform),
-            # Disks and clocks of their own are for runs of hours; power cuts have a test of units.
+            # Disks and clocks of their own are for runs of hours.
             *("--hosts", "plain", "--run", run, "--schedule", *files),
         ],
         cwd=PROJECT,
