@@ -37,7 +37,7 @@ UNIT_TESTS := $(filter-out apps/rlapp/tests, \
 TESTBED_TESTS := $(wildcard tests/integration tests/browser)
 
 ##@ Use
-.PHONY: help up demo drive handoffs evaluate replay bench chaos report down clean
+.PHONY: help up demo drive handoffs crowd evaluate replay bench chaos report down clean
 help: ## List the targets
 	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,9 @@ demo: testbed ## Watch a video on the UE while it hands off to the other cell
 
 handoffs: testbed ## Hand off 20 times under load, and summarise
 	@benchmarks/handoffs.py
+
+crowd: testbed ## Hand off plain HTTP servers under a crowd of clients (COUNT=10 of each)
+	@benchmarks/crowd.py --count $(COUNT)
 
 drive: testbed ## Have the UE drive between the cells, and see it in RLapp
 	@python -m mec_ue.console

@@ -76,7 +76,7 @@ apps:
     state:
       description:
         - The part that this host plays for the app, as its note says. V(absent), V(prepared),
-          V(taking), V(serving), V(relocating) or V(retired).
+          V(taking), V(serving), V(relocating), V(retired), or V(lost) where that note is damaged.
         - Only where it is V(serving) may an instance write.
       type: str
       returned: always

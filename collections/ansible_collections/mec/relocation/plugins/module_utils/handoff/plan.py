@@ -204,6 +204,11 @@ def _relocation(
             prepared[name] = found["handoff"]
         elif found["state"] in ("relocating", "taking"):
             raise _unfinished(app, name, found)
+        elif found["state"] == "lost":
+            raise RelocationError(
+                f"The note about app {app!r} on {name} is damaged, so it may serve there.",
+                f"Say which copy is to be kept: {settle_command(app, name)}",
+            )
     # One that has begun again may not have heard yet that another has taken the app.
     serving = [name for name, epoch in epochs.items() if epoch == max(epochs.values())]
     here = prepared.get(target)

@@ -206,9 +206,10 @@ class Deployment:
                 has said that it is gone; or it serves there.
         """
         kept = self._state(name)
-        app, note = kept.declaration(), kept.note()
+        app, note = kept.declaration(), kept.note_or_lost()
         parts = self._parts(name)
-        if note.state is State.SERVING and not note.rivals and kept.current:
+        is_owner = note.state is State.SERVING and not note.rivals and kept.current
+        if is_owner and all(part["state"] != State.LOST for part in parts.values()):
             changes = [] if self.me_host.healthy(name) else ["instance"]
             if changes and not self.check:
                 self.me_host.keep_serving(name, _ACTIVATE_S)
@@ -227,7 +228,8 @@ class Deployment:
         if not self.check:
             if self.me_host.platform.find(name) is None:
                 image_id = self.me_host.pull(app.image)["image_id"]
-                self.me_host.platform.create(app, image_id, image_id, first=note.copy == 0)
+                first = note.copy == 0 and note.state is not State.LOST
+                self.me_host.platform.create(app, image_id, image_id, first=first)
             self._own(name, parts)
         return ["owner"]
 
@@ -277,7 +279,7 @@ class Deployment:
     def _own(self, name: str, parts: Mapping[str, steps.Part]) -> None:
         """Make this host the owner; every other one has ended the app before it serves."""
         kept = self._state(name)
-        newest = max([kept.note().newest, *(part["newest"] for part in parts.values())])
+        newest = max([kept.note_or_lost().newest, *(part["newest"] for part in parts.values())])
         epoch = newest + 1 + (owner.EPOCHS_OF_THE_DEAD if self.dead else 0)
         self._decide(name, owner.Kept(epoch, _OWNER, tuple(parts)))
         self._decide(name, owner.Confirmed())
@@ -290,7 +292,8 @@ class Deployment:
 
     def _decide(self, name: str, event: owner.Event) -> None:
         kept = self._state(name)
-        decision = owner.decide(kept.note(), event)
+        note = kept.note_or_lost() if isinstance(event, owner.Kept) else kept.note()
+        decision = owner.decide(note, event)
         if decision.answer is Answer.REFUSED:
             raise RelocationError(f"{self.here} refuses: {decision.why}.")
 
@@ -364,6 +367,11 @@ class Deployment:
             )
 
     def _refuse_second_writer(self, name: str, peer: str, part: steps.Part) -> None:
+        if part["state"] == State.LOST:
+            raise RelocationError(
+                f"The note about app {name!r} on {peer} is damaged, so it may serve there.",
+                f"Say which copy is to be kept: {settle_command(name, peer)}",
+            )
         if part["state"] in owner.MAY_WRITE:
             raise RelocationError(
                 f"App {name!r} is {part['state']} on {peer}, so {self.here} must not start it.",

@@ -52,7 +52,7 @@ def _app(
     """What is known of an app; ``healthy`` is being asked."""
     # A host that has only been told who its owner is does not know what it is.
     declared = kept.declaration() if kept.is_declared else None
-    note = kept.note()
+    note = kept.note_or_lost()
     instance = me_host.platform.find(kept.name)
     return {
         "declaration": declared.public() if declared else None,

@@ -25,8 +25,8 @@ from ..ground.errors import RelocationError
 _PAUSE_S = 0.02
 # Who asks for the holder has the lock for an instant itself.
 _GLANCE_S = 0.1
-# What the reconciler does is done within this, or waits for another host without the lock.
-_RECONCILER_S = 10.0
+# What the reconciler does is done within this: what it waits for itself is bounded by half of it.
+_RECONCILER_S = 20.0
 # How long a process that was killed may take to go.
 _DEATH_S = 5.0
 

@@ -371,7 +371,11 @@ class MeHost:
         """Keep the app's volume where no relocation will write to it, named by its epoch."""
         volume = self.config.pv_root / check_name(app)
         aside = volume.with_name(f"{app}.epoch-{epoch}")
-        if volume.is_dir() and not aside.exists():
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = volume.with_name(f"{app}.epoch-{epoch}-{number}")
+        if volume.is_dir():
             os.rename(volume, aside)
 
     @handles(steps.Remove)

@@ -35,10 +35,11 @@ class State(enum.StrEnum):
     SERVING = "serving"
     RELOCATING = "relocating"
     RETIRED = "retired"
+    LOST = "lost"  # its note is damaged; only a person can say what is to become of it
 
 
 # Where the note says so, an instance may write, or may have been asked to.
-MAY_WRITE = frozenset({State.TAKING, State.SERVING, State.RELOCATING})
+MAY_WRITE = frozenset({State.TAKING, State.SERVING, State.RELOCATING, State.LOST})
 
 
 class Note(NamedTuple):
@@ -445,7 +446,7 @@ def _left(note: Note) -> Decision:
         case State.SERVING:
             # A person whose command was interrupted has to say again what is to be kept.
             return Decision(note, then=() if note.rivals else (Do.SERVE, Do.ROUTE))
-        case State.PREPARED:
+        case State.PREPARED | State.LOST:
             return Decision(note)
         case State.ABSENT | State.RETIRED:
             return Decision(note, then=(Do.END,))

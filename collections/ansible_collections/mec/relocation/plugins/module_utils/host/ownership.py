@@ -83,7 +83,7 @@ class Ownership:
                 os.close(lock)
                 raise
             self._locks[app] = lock, owner
-            if kept.note().state is State.TAKING:
+            if kept.note_or_lost().state is State.TAKING:
                 self._decide(app, protocol.Left())
         return self.part(app)
 
@@ -122,7 +122,7 @@ class Ownership:
     def part(self, app: str) -> steps.Part:
         """Return this host's part for an app."""
         kept = self._state(app)
-        note, here = kept.note(), self._config.name
+        note, here = kept.note_or_lost(), self._config.name
         holder = None if app in self._locks else Lock(kept.folder, app).holder()
         return {
             "state": str(note.state),
@@ -225,9 +225,9 @@ class Ownership:
     def retire(self, app: str, epoch: int, owner_host: str) -> steps.Told:
         """End the app here for good: another host is its owner; the answer confirms it."""
         self.works_on(app)
-        note = self._state(app).note()
+        note = self._state(app).note_or_lost()
         hands = dict(self.hands(app))
-        if note.state in (State.SERVING, State.RELOCATING):
+        if note.state in (State.SERVING, State.RELOCATING, State.LOST):
             # It may have what the copy that is kept lacks.
             hands[Do.END] = lambda _note: self.end_and_put_aside(app, note.taken)
         return told(carry_out(protocol.decide(note, protocol.Fenced(epoch, owner_host)), hands))

@@ -240,7 +240,11 @@ class Reconciler:
         """
         heard = self._ask_all(steps.Parts(list(apps)))
         for app in apps:
-            parts = [told[app] for told in heard if not told[app]["busy"]]
+            parts = [
+                told[app]
+                for told in heard
+                if not told[app]["busy"] and told[app]["state"] != State.LOST
+            ]
             if any(part["current"] for part in parts) or len(parts) == len(self._config.peers):
                 with self._trying(app):
                     self._vouched(app, parts)

@@ -87,6 +87,13 @@ class AppState:
                 f"Say which copy is to be kept: {settle_command(self.name, '<ME host>')}.",
             ) from error
 
+    def note_or_lost(self) -> Note:
+        """Return the note as a person's decision finds it: one that is damaged is ``LOST``."""
+        try:
+            return self.note()
+        except RelocationError:
+            return Note(State.LOST)
+
     def write(self, note: Note) -> None:
         """Write the note durably.
 

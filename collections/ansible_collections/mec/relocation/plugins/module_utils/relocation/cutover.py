@@ -267,8 +267,8 @@ class Cutover:
             try:
                 if self.target.begin(steps.Serves(self.app.name)).result(_ANSWER_S):
                     return
-                why = "its instance does not answer"
-            except RelocationError as error:
+                why = "its instance does not answer."
+            except Exception as error:  # whatever it is: only an answer tells that it serves
                 why = str(error)
             if time.monotonic() > deadline:
                 break

@@ -20,6 +20,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.host.lease import L
 from ansible_collections.mec.relocation.plugins.module_utils.host.lock import AGENT, Busy, Lock
 from ansible_collections.mec.relocation.plugins.module_utils.host.owner import (
     EPOCHS_OF_THE_DEAD,
+    MAY_WRITE,
     Note,
     State,
 )
@@ -253,6 +254,25 @@ def test_every_other_host_confirms_before_the_kept_one_serves(
     [aside] = hosts["worker2"].config.pv_root.glob("notes.epoch-4")
     assert (aside / "file").read_text() == "new"
     assert settle(hosts, "worker1") == []
+
+
+@pytest.mark.parametrize("lost", ["worker1", "worker2"])
+@pytest.mark.parametrize("keep", ["worker1", "worker2"])
+def test_a_note_that_is_damaged_is_settled(uncertain: World, lost: str, keep: str) -> None:
+    hosts = uncertain
+    if keep == "worker2":
+        hosts["worker2"].engine.ill.clear()
+    (hosts[lost].kept.folder / "owner.json").write_text("torn")
+    told = survey(hosts[lost].config)["apps"]["notes"]
+    assert told["state"] == "lost"
+    with pytest.raises(RelocationError, match=r"is damaged.*settle\.yml"):
+        deploy(hosts, lost)
+    assert settle(hosts, keep) == ["owner"]
+    assert hosts.serving == [keep]
+    states = {name: host.kept.note().state for name, host in hosts.hosts.items()}
+    assert states.pop(keep) is State.SERVING
+    assert not MAY_WRITE & set(states.values())
+    assert settle(hosts, keep) == []
 
 
 def test_a_host_that_does_not_confirm_lets_nobody_serve(uncertain: World) -> None:

@@ -93,9 +93,10 @@ def test_a_volume_that_is_put_aside_is_named_by_its_epoch_and_never_replaced(hos
     me_host.put_aside("notes", 3)
     here.has(OWNER, content="second")
     me_host.put_aside("notes", 3)
-    [aside] = here.config.pv_root.glob("notes.epoch-*")
-    assert (aside / "file").read_text() == "first"
-    assert (here.volume / "file").read_text() == "second"
+    me_host.put_aside("notes", 3)  # nothing is there any more
+    aside = sorted(here.config.pv_root.glob("notes.epoch-*"))
+    assert [folder.name for folder in aside] == ["notes.epoch-3", "notes.epoch-3-2"]
+    assert [(folder / "file").read_text() for folder in aside] == ["first", "second"]
 
 
 @pytest.mark.parametrize(
