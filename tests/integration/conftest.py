@@ -110,7 +110,11 @@ class Testbed:
 
     def serving(self, app: str) -> str:
         """The ME host that serves an app."""
-        return next(host for host, state in self.where(app).items() if state == "serving")
+        parts = {host: apps.get(app) for host, apps in self.survey().items()}
+        for host, part in parts.items():
+            if part and part["state"] == "serving":
+                return host
+        pytest.fail(f"{app} serves nowhere: {json.dumps(parts)}")
 
     def attach(self, ue: str, cell: str) -> None:
         """Have a UE in a cell."""

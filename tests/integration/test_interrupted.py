@@ -35,7 +35,7 @@ CUTOVER = "ps -o ppid= -p $(pgrep -o -f 'IdentityFile=/etc/mec-relocation/agent_
 
 @pytest.fixture
 def source(testbed: Testbed) -> str:
-    return next(host for host, state in testbed.where("videoapp").items() if state == "serving")
+    return testbed.serving("videoapp")
 
 
 @pytest.fixture

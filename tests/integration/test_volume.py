@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .conftest import ME_HOST_OF, OTHER_CELL, Testbed, soon
+from .conftest import CELL_OF, ME_HOST_OF, OTHER_CELL, Testbed, soon
 
 pytestmark = pytest.mark.testbed
 
@@ -32,8 +32,8 @@ def free_afterwards(testbed: Testbed) -> Iterator[None]:
 @pytest.fixture
 def hosts(testbed: Testbed) -> Iterator[tuple[str, str]]:
     """Source and target of the video service, with a folder for tries in its volume."""
-    cell = next(c for c, host in ME_HOST_OF.items() if testbed.where("videoapp")[host] == "serving")
-    source, target = ME_HOST_OF[cell], ME_HOST_OF[OTHER_CELL[cell]]
+    source = testbed.serving("videoapp")
+    target = ME_HOST_OF[OTHER_CELL[CELL_OF[source]]]
     testbed.on(source, f"mkdir -p {TRIES}")
     yield source, target
     testbed.on(source, f"rm -rf {TRIES}")
