@@ -27,3 +27,6 @@ def test_a_pulled_image_outlives_a_power_cut(testbed: Testbed) -> None:
     assert found["after"] == 0
     # The instrument shows what is not on the disk.
     assert found["before"] > found["files"] / 2
+    # The host's own engine goes on as it was.
+    assert testbed.on("worker2", "ip -brief link show docker0")
+    assert not testbed.on("worker2", "ip -brief link show type bridge | grep -v docker0 || true")

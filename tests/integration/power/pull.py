@@ -25,6 +25,8 @@ from mec_relocation.ground.config import HostConfig
 from mec_relocation.host.me_host import MeHost
 
 APP = "power"
+# An engine that has no bridge at all removes docker0, which is the host's own engine's.
+BRIDGE, ADDRESS = "power0", "192.0.2.1/24"
 
 
 def run(*command: str | Path) -> None:
@@ -43,6 +45,18 @@ def mounted(image: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def bridge() -> Iterator[None]:
+    """A bridge that no container uses."""
+    run("ip", "link", "add", BRIDGE, "type", "bridge")
+    try:
+        run("ip", "address", "add", ADDRESS, "dev", BRIDGE)
+        run("ip", "link", "set", BRIDGE, "up")
+        yield
+    finally:
+        run("ip", "link", "delete", BRIDGE)
+
+
+@contextlib.contextmanager
 def engine(place: Path, data: Path) -> Iterator[None]:
     """An engine beside the host's own; it runs no containers."""
     address = f"unix://{place}/engine.sock"
@@ -50,7 +64,7 @@ def engine(place: Path, data: Path) -> Iterator[None]:
         *("dockerd", "--host", address, "--data-root", data, "--exec-root", place / "exec"),
         *("--pidfile", place / "engine.pid", "--containerd-namespace", "power"),
         *("--containerd-plugins-namespace", "power.plugins", "--config-file", place / "none.json"),
-        *("--bridge", "none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
+        *("--bridge", BRIDGE, "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
     ]
     (place / "none.json").write_text("{}")
     with open(place / "engine.log", "wb") as log:
@@ -93,7 +107,7 @@ def main() -> None:
         disk, before, after = (place / f"{name}.img" for name in ("disk", "before", "after"))
         run("truncate", "--size=1G", disk)
         run("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", disk)
-        with mounted(disk) as data, engine(place, data):
+        with mounted(disk) as data, bridge(), engine(place, data):
             host = MeHost(HostConfig.load())
             host.pull(sys.argv[1])
             run("cp", "--sparse=always", disk, before)
