@@ -148,6 +148,9 @@ class Cutover:
             self._decide(owner.Answered(answer))
         except Exception as error:  # the reconciler goes on with what is left of it
             why = f"{why} {error}".strip()
+            if answer is Answer.REFUSED:
+                self.record.outcome = "uncertain"
+                why = f"{why} {self.source.name} does not serve it yet."
         if answer is Answer.TOOK:
             self.record.outcome = "completed"
             self.record.error = f"Relocated, but not tidied up: {why}" if why else None
@@ -192,7 +195,8 @@ class Cutover:
             return self._inquire(), str(error)
         if done["answer"] == Answer.TOOK:
             self._note_target({"name": done["name"], "address": done["address"]})
-        return Answer(done["answer"]), done["why"]
+        why = f"{self.target.name}: {done['why']}" if done["why"] else ""
+        return Answer(done["answer"]), why
 
     def _inquire(self) -> Answer | None:
         """Ask over a new channel what became of the attempt; None: it cannot be known now."""

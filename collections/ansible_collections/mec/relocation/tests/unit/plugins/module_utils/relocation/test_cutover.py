@@ -406,6 +406,14 @@ def test_a_source_that_does_not_serve_again_is_told(tmp_path: Path) -> None:
     assert run.note.state is State.RELOCATING
 
 
+def test_a_source_that_does_not_serve_again_after_a_refusal_is_told(tmp_path: Path) -> None:
+    run = Run(tmp_path, "target_activate", source_thaw=RelocationError("engine"))
+    record = run.run()
+    assert record["outcome"] == "uncertain"
+    assert "target: no activate" in record["error"] and "engine" in record["error"]
+    assert run.note.state is State.RELOCATING
+
+
 def test_without_certainty_nobody_serves(tmp_path: Path) -> None:
     lost = ChannelLost("closed")
     run = Run(tmp_path, target_activate=lost, again_inquire=lost)
