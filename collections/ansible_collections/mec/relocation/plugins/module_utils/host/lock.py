@@ -120,24 +120,37 @@ class Lock:
             os.close(file)
 
     def _acquire(self, owner: str, kind: str, patience_s: float) -> int:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         began = time.monotonic()
-        try:
-            while not _locked(file, fcntl.LOCK_EX):
-                holder = self._read(file)
-                waits = holder is None or holder.kind == RECONCILER
-                bound_s = max(patience_s, _RECONCILER_S if waits else _GLANCE_S)
-                if time.monotonic() - began > bound_s:
-                    raise self._busy(holder)
-                time.sleep(_PAUSE_S)
-            line = json.dumps(asdict(Holder(os.getpid(), _began(os.getpid()), owner, kind)))
-            os.ftruncate(file, 0)
-            os.pwrite(file, line.encode(), 0)
-        except BaseException:
+        while True:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._wait(file, began, patience_s)
+                if self._is_there(file):
+                    line = json.dumps(asdict(Holder(os.getpid(), _began(os.getpid()), owner, kind)))
+                    os.ftruncate(file, 0)
+                    os.pwrite(file, line.encode(), 0)
+                    return file
+            except BaseException:
+                os.close(file)
+                raise
             os.close(file)
-            raise
-        return file
+
+    def _wait(self, file: int, began: float, patience_s: float) -> None:
+        while not _locked(file, fcntl.LOCK_EX):
+            holder = self._read(file)
+            waits = holder is None or holder.kind == RECONCILER
+            bound_s = max(patience_s, _RECONCILER_S if waits else _GLANCE_S)
+            if time.monotonic() - began > bound_s:
+                raise self._busy(holder)
+            time.sleep(_PAUSE_S)
+
+    def _is_there(self, file: int) -> bool:
+        """Whether the file is still the app's lock: who forgets the app removes it."""
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(self.path))
+        except FileNotFoundError:
+            return False
 
     def _busy(self, holder: Holder | None) -> Busy:
         who = f"{holder.owner} (process {holder.pid})" if holder else "another process"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -103,6 +104,19 @@ def test_patience_is_had(lock: Lock) -> None:
     with lock.held("h2", DEPLOYMENT, patience_s=10.0):
         pass
     freeing.join()
+
+
+def test_who_waited_while_the_app_was_forgotten_holds_the_lock_of_all_others(lock: Lock) -> None:
+    taken: list[int] = []
+    with lock.held("deployment", DEPLOYMENT):
+        waiting = threading.Thread(target=lambda: taken.append(lock.take("h1", AGENT, 5.0)))
+        waiting.start()
+        time.sleep(0.1)
+        shutil.rmtree(lock.path.parent)
+    waiting.join()
+    with pytest.raises(Busy, match="h1"), lock.held("h2", AGENT):
+        pass
+    os.close(taken[0])
 
 
 def test_the_reconciler_is_waited_for(lock: Lock) -> None:
