@@ -15,7 +15,7 @@ from ..ground.app import ACTIVATION_VARIABLE, App
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from .engine import DockerEngine, errors
-from .freezer import Freezer
+from .freezer import Freezer, FrozenByKernel
 from .instance import Instance, last_words, new_activation_token
 
 _APP_LABEL = "relocation.mec.app"
@@ -24,14 +24,14 @@ _NANO = 1_000_000_000
 _LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 
 
-class DockerPlatform:
+class DockerPlatform(FrozenByKernel):
     """Instances as containers; an app's PV as a volume bound to its folder below the PV root."""
 
     def __init__(self, config: HostConfig) -> None:
+        super().__init__()
         self.config = config
         self._engine = DockerEngine()
         self._client: Any = self._engine.client
-        self._freezers: dict[str, Freezer] = {}
 
     def find(self, app: str) -> Instance | None:
         container = self._container(app)
@@ -95,19 +95,6 @@ class DockerPlatform:
         with errors(f"Cannot signal the instance of {app!r}"):
             self._existing(app).kill(signal=name)
 
-    def make_ready(self, app: str) -> None:
-        self._freezers.pop(app, None)
-        self._freezer(app)
-
-    def pids(self, app: str) -> list[int]:
-        return self._freezer(app).pids()
-
-    def freeze(self, app: str) -> None:
-        self._freezer(app).freeze()
-
-    def thaw(self, app: str) -> None:
-        self._freezer(app).thaw()
-
     def kill(self, app: str) -> None:
         container = self._container(app)
         if container is not None and container.attrs["State"]["Running"]:
@@ -160,13 +147,9 @@ class DockerPlatform:
     def layer_folders(self, app: str) -> list[str] | None:
         return self._engine.layer_folders(self._existing(app).id)
 
-    def _freezer(self, app: str) -> Freezer:
-        if app not in self._freezers:
-            pid = self._existing(app).attrs["State"]["Pid"]
-            if not pid:
-                raise RelocationError(f"The instance of {app!r} does not run.")
-            self._freezers[app] = Freezer.of_process(pid)
-        return self._freezers[app]
+    def _find_freezer(self, app: str) -> Freezer | None:
+        pid = self._existing(app).attrs["State"]["Pid"]
+        return Freezer.of_process(pid) if pid else None
 
     def _container(self, app: str) -> Any:
         with errors(f"Cannot look for an instance of {app!r}"):

@@ -10,6 +10,7 @@ An engine's own pause call takes 25 ms and more; the freezer is what it uses und
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import errno
 import os
@@ -156,3 +157,42 @@ def _hierarchy(root: Path) -> Path:
     if (root / "freezer").is_dir():
         return root / "freezer"
     return root / "unified" if (root / "unified").is_dir() else root
+
+
+class FrozenByKernel(abc.ABC):
+    """The part of a platform that asks nothing of it: what the kernel does to an app's processes.
+
+    Where the freezer of an app is, is asked once, ahead of the hold.
+    """
+
+    def __init__(self) -> None:
+        self._freezers: dict[str, Freezer] = {}
+
+    @abc.abstractmethod
+    def _find_freezer(self, app: str) -> Freezer | None:
+        """Ask for the freezer of the app's instance, if that runs."""
+
+    def _freezer(self, app: str) -> Freezer:
+        if app not in self._freezers:
+            found = self._find_freezer(app)
+            if found is None:
+                raise RelocationError(f"The instance of {app!r} does not run.")
+            self._freezers[app] = found
+        return self._freezers[app]
+
+    def make_ready(self, app: str) -> None:
+        """Look the freezer up; the instance that it was before may have ended."""
+        self._freezers.pop(app, None)
+        self._freezer(app)
+
+    def pids(self, app: str) -> list[int]:
+        """Return the processes of the instance."""
+        return self._freezer(app).pids()
+
+    def freeze(self, app: str) -> None:
+        """Stop all processes of the instance."""
+        self._freezer(app).freeze()
+
+    def thaw(self, app: str) -> None:
+        """Let them go on."""
+        self._freezer(app).thaw()

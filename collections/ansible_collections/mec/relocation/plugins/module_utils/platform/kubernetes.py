@@ -27,7 +27,7 @@ from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from .cluster import Cluster, Object
 from .engine import DockerEngine
-from .freezer import Freezer
+from .freezer import Freezer, FrozenByKernel
 from .instance import Instance, last_words, new_activation_token
 from .mount_gate import Gate
 
@@ -46,10 +46,11 @@ _CONTROLLERS_S = 2.0
 _POLL_S = 0.02
 
 
-class KubernetesPlatform:
+class KubernetesPlatform(FrozenByKernel):
     """Instances as pods of this node."""
 
     def __init__(self, config: HostConfig) -> None:
+        super().__init__()
         if config.cluster is None:
             raise RelocationError(
                 f"{config.name} does not know how to reach its cluster.",
@@ -59,7 +60,6 @@ class KubernetesPlatform:
         self._access = config.cluster
         self._connected: Cluster | None = None
         self._asked: DockerEngine | None = None
-        self._freezers: dict[str, Freezer] = {}
 
     @property
     def cluster(self) -> Cluster:
@@ -137,19 +137,6 @@ class KubernetesPlatform:
                 os.kill(pid, signal.Signals[name])
                 return
         raise RelocationError(f"The instance of {app!r} has no first process to be signalled.")
-
-    def make_ready(self, app: str) -> None:
-        self._freezers.pop(app, None)
-        self._freezer(app)
-
-    def pids(self, app: str) -> list[int]:
-        return self._freezer(app).pids()
-
-    def freeze(self, app: str) -> None:
-        self._freezer(app).freeze()
-
-    def thaw(self, app: str) -> None:
-        self._freezer(app).thaw()
 
     def kill(self, app: str) -> None:
         """End the instance; asks nothing of the API, which may be what has failed.
@@ -302,14 +289,8 @@ class KubernetesPlatform:
                 f"Look at the kubelet's log on {self.config.name}.",
             )
 
-    def _freezer(self, app: str) -> Freezer:
-        if app not in self._freezers:
-            uid = self._existing(app)["metadata"]["uid"]
-            freezer = Freezer.of_pod(uid)
-            if freezer is None:
-                raise RelocationError(f"The instance of {app!r} does not run.")
-            self._freezers[app] = freezer
-        return self._freezers[app]
+    def _find_freezer(self, app: str) -> Freezer | None:
+        return Freezer.of_pod(self._existing(app)["metadata"]["uid"])
 
 
 def _all_go(pods: Mapping[str, Object]) -> bool:
