@@ -31,10 +31,12 @@ OTHER_CELL = {"cell1": "cell2", "cell2": "cell1"}
 def spread(values: list[float]) -> dict[str, float]:
     """Median and the ends of a distribution."""
     ordered = sorted(values)
+    last = len(ordered) - 1
     return {
         "min": ordered[0],
         "median": statistics.median(ordered),
-        "p95": ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
+        "p90": ordered[round(0.9 * last)],
+        "p99": ordered[round(0.99 * last)],
         "max": ordered[-1],
     }
 
