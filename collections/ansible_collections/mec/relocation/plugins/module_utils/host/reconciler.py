@@ -18,7 +18,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from ..ground import library
 from ..ground.config import HostConfig
@@ -34,6 +34,7 @@ from .ownership import Hand, carry_out
 from .state import AppState, append_record, last_records
 
 _PAUSE_S = 1.0
+_AT_ONCE = 4
 # What nobody tells is seen after this at the latest.
 _LOOK_S = 10.0
 _ACTIVATE_S = 10.0
@@ -52,6 +53,8 @@ class Reconciler:
         self._silent: dict[str, float] = {}
         self._said: dict[str, str] = {}
         self._ended: dict[str, str] = {}
+        self._workers = ThreadPoolExecutor(_AT_ONCE)
+        self._at_work: dict[str, Future[None]] = {}
         self._woken = threading.Event()
         self.gateways = Gateways(config)
 
@@ -71,7 +74,10 @@ class Reconciler:
         if waiting := [app for app, state in kept.items() if not state.current]:
             self._hear(waiting)
         for app in kept:
-            self.reconcile(app)
+            if app not in self._at_work or self._at_work[app].done():
+                self._at_work[app] = self._workers.submit(self.reconcile, app)
+        # One that takes its time to serve is not waited for.
+        wait(self._at_work.values(), timeout=_PAUSE_S)
 
     def reconcile(self, app: str) -> None:
         """Look after one app; what cannot be done is logged, and tried again."""
@@ -365,6 +371,7 @@ def main() -> None:
     config = HostConfig.load()
     loaded = library.stamp()
     me_host = MeHost(config)
+    me_host.load()
     reconciler = Reconciler(config, me_host)
     for peer in config.peers:
         threading.Thread(target=reconciler.gateways.run, args=(peer,), daemon=True).start()

@@ -18,10 +18,16 @@ from ansible_collections.mec.relocation.plugins.module_utils.host.lock import AG
 from ansible_collections.mec.relocation.plugins.module_utils.host.owner import Note, State
 from ansible_collections.mec.relocation.plugins.module_utils.host.reconciler import Reconciler
 from ansible_collections.mec.relocation.plugins.module_utils.host.state import (
+    AppState,
     append_record,
     last_records,
 )
-from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.played import World, world
+from ansible_collections.mec.relocation.plugins.module_utils.platform.instance import Instance
+from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.played import (
+    Engine,
+    World,
+    world,
+)
 
 OWNER = Note(State.SERVING, 3, 3, 0, 3, 3)
 SOURCE = OWNER._replace(state=State.RELOCATING, attempt=4, peer="worker2", handoff="h1")
@@ -175,6 +181,35 @@ def test_an_app_that_cannot_be_tended_keeps_no_other_from_it(hosts: World, boots
         hosts["worker1"].boots()
     reconcile(hosts, "worker1")
     assert hosts.serving == ["worker1"]
+
+
+def test_an_app_that_takes_its_time_delays_no_other(
+    hosts: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = hosts["worker1"]
+    here.has(OWNER, runs=True)
+    here.engine.kill("notes")
+    slow = AppState(here.config.state_dir, "a-slow-one")
+    slow.write(OWNER)
+    slow.mark_current()
+    goes_on, find = threading.Event(), Engine.find
+    asked: list[str] = []
+
+    def find_slowly(engine: Engine, app: str) -> Instance | None:
+        if app == slow.name:
+            asked.append(app)
+            goes_on.wait(30)
+        return find(engine, app)
+
+    monkeypatch.setattr(Engine, "find", find_slowly)
+    slow.declare(here.kept.declaration())
+    reconciler = Reconciler(here.config, here.me_host())
+    for _round in range(3):
+        reconciler.reconcile_all()
+    assert hosts.serving == ["worker1"]
+    assert asked == [slow.name]
+    goes_on.set()
+    hosts.close()
 
 
 def test_a_gateway_that_is_down_when_the_host_begins_is_tried_again(
