@@ -21,6 +21,8 @@ from .instance import Instance, last_words, new_activation_token
 _APP_LABEL = "relocation.mec.app"
 _BASE_LABEL = "relocation.mec.base-image"
 _NANO = 1_000_000_000
+# What the engine is removing, or could not remove whole: it starts none of these any more.
+_GOING = ("removing", "dead")
 _LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 
 
@@ -136,8 +138,12 @@ class DockerPlatform(FrozenByKernel):
         if instance is None:
             return
         self.kill(app)
-        with errors(f"Cannot remove the instance of {app!r}"):
-            self._existing(app).remove()
+        try:
+            with errors(f"Cannot remove the instance of {app!r}"):
+                self._existing(app).remove()
+        except RelocationError:
+            if self._container(app) is not None:
+                raise
         if instance.image_id != instance.base_image_id:
             self._engine.remove_image(instance.image_id)
 
@@ -156,6 +162,7 @@ class DockerPlatform(FrozenByKernel):
             found = self._client.containers.list(
                 all=True, filters={"label": f"{_APP_LABEL}={app}"}, ignore_removed=True
             )
+        found = [container for container in found if container.status not in _GOING]
         if len(found) > 1:
             names = ", ".join(sorted(str(container.name) for container in found))
             raise RelocationError(

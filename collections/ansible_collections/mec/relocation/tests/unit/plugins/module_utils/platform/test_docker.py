@@ -108,3 +108,13 @@ def test_it_is_said_how_a_container_has_ended(
     engine.state, engine.log = found, log
     platform = DockerPlatform(host_config(tmp_path, "worker1"))
     assert platform.post_mortem("videoapp") == said
+
+
+@pytest.mark.parametrize("status", ["dead", "removing"])
+def test_what_the_engine_does_not_start_any_more_is_no_instance(
+    tmp_path: Path, engine: Engine, status: str
+) -> None:
+    engine.state = state(status, 137)
+    platform = DockerPlatform(host_config(tmp_path, "worker1"))
+    assert platform.find("videoapp") is None
+    platform.remove("videoapp")
