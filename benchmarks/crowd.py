@@ -36,8 +36,7 @@ def hand_off(ue: Ue, app: str, cell: str, clients: int, results: str) -> dict[st
     crowd: dict[str, Any] = {}
     command = ("python3", program, f"{app}.{ue.domain}", str(clients))
     with running(ue.ssh, *command, found=crowd):
-        only = {"handoff_apps": json.dumps([app]), "run": results}
-        handoff(ue.name, cell, declarations=DECLARATIONS, **only)
+        handoff(ue.name, cell, declarations=DECLARATIONS, handoff_apps=[app], run=results)
     lines = (PROJECT / "results" / results / "relocations.jsonl").read_text().splitlines()
     return {**json.loads(lines[-1]), "crowd": crowd}
 

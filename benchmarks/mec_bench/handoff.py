@@ -6,20 +6,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from pathlib import Path
 
 from . import PROJECT
 from .site import run
 
 
-def handoff(ue: str, cell: str, *, declarations: Path | None = None, **variables: str) -> None:
+def handoff(ue: str, cell: str, *, declarations: Path | None = None, **variables: object) -> None:
     """Run the playbook; raises CommandError when it fails.
 
     `declarations` is a file of variables that says what the apps are, in place of the inventory.
     """
-    given: Mapping[str, str] = {"ue": ue, "target_cell": cell, **variables}
-    extra = [word for name, value in given.items() for word in ("-e", f"{name}={value}")]
+    extra = ["-e", json.dumps({"ue": ue, "target_cell": cell, **variables})]
     if declarations is not None:
         extra += ["-e", f"@{declarations}"]
     run(["ansible-playbook", "playbooks/handoff.yml", *extra], cwd=PROJECT)

@@ -20,10 +20,12 @@
 local folder = os.getenv("MEC_DECISIONS")
 local window = tonumber(os.getenv("MEC_WINDOW"))
 
--- A width of the window is tried for TRIED_MS and until each place has been used twice; or for SILENT_MS,
--- whatever comes.
+-- A width of the window is tried for TRIED_MS and until each place has been used twice; or for
+-- SILENT_MS, whatever comes.
 local TRIED_MS = 250
 local SILENT_MS = 500
+-- A queue that is through in LONG_MS needs no more than a backlog of 5 surely takes.
+local LONG_MS = 2000
 -- Whoever waits looks again within LOOK_MS. Who has not for GONE_MS has gone, with its client.
 local LOOK_MS = 10
 local GONE_MS = 50
@@ -122,8 +124,9 @@ end
 
 -- Try a window that is half as wide again, and keep it if more is answered than before. An instance
 -- that answers one request after the other keeps the small one, and what is slow or stuck in it does
--- not block the others.
-local function try_width(pace, at_ms)
+-- not block the others. An instance that has just begun answers more from moment to moment anyway: a
+-- window that a backlog might not take is tried only where those who wait would wait for long.
+local function try_width(pace, at_ms, waiting)
   local passed_ms = at_ms - pace.since_ms
   local is_tried = passed_ms >= TRIED_MS and pace.answered >= 2 * pace.width
   if not is_tried and passed_ms < SILENT_MS then
@@ -132,7 +135,10 @@ local function try_width(pace, at_ms)
   local rate = pace.answered / passed_ms
   if rate == 0 or rate > 1.2 * pace.rate or pace.width == pace.proven then
     pace.proven, pace.rate = pace.width, rate
-    pace.width = math.ceil(1.5 * pace.width)
+    local wider = math.ceil(1.5 * pace.width)
+    if wider <= 1.5 * window + 0.5 or waiting > rate * LONG_MS then
+      pace.width = wider
+    end
   else
     pace.width = pace.proven
   end
@@ -145,7 +151,7 @@ local function may_pass(queue, number, at_ms)
     pace = { width = window, proven = window, inside = 0, answered = 0, rate = 0, since_ms = at_ms }
     queue.pace = pace
   end
-  try_width(pace, at_ms)
+  try_width(pace, at_ms, queue.last - queue.first)
   local free = pace.width - pace.inside
   return free > 0 and number - queue.first < free
 end
