@@ -26,6 +26,10 @@ local TRIED_MS = 250
 local SILENT_MS = 500
 -- A queue that is through in LONG_MS needs no more than a backlog of 5 surely takes.
 local LONG_MS = 2000
+-- Clients that were answered one right after the other ask again together. So the window stays until
+-- nobody has waited for LINGER_MS.
+local LINGER_MS = 1000
+local FRESH_MS = 50
 -- Whoever waits looks again within LOOK_MS. Who has not for GONE_MS has gone, with its client.
 local LOOK_MS = 10
 local GONE_MS = 50
@@ -136,7 +140,7 @@ local function try_width(pace, at_ms, waiting)
   if rate == 0 or rate > 1.2 * pace.rate or pace.width == pace.proven then
     pace.proven, pace.rate = pace.width, rate
     local wider = math.ceil(1.5 * pace.width)
-    if wider <= 1.5 * window + 0.5 or waiting > rate * LONG_MS then
+    if wider <= 1.5 * window + 0.5 or pace.is_through or waiting > rate * LONG_MS then
       pace.width = wider
     end
   else
@@ -153,6 +157,10 @@ local function may_pass(queue, number, at_ms)
   end
   try_width(pace, at_ms, queue.last - queue.first)
   local free = pace.width - pace.inside
+  if pace.is_through and at_ms - pace.entered_ms > FRESH_MS then
+    -- What is not answered by now was taken from the backlog, and takes its time.
+    free = math.max(free, 1)
+  end
   return free > 0 and number - queue.first < free
 end
 
@@ -176,6 +184,7 @@ local function wait(txn, app, queue)
       held_since_ms = nil
       if may_pass(queue, number, at_ms) then
         queue.pace.inside = queue.pace.inside + 1
+        queue.pace.entered_ms = at_ms
         txn:set_priv(queue.pace)
         txn:set_var("txn.paced", true)
         queue.look_ms[number] = nil
@@ -198,12 +207,16 @@ core.register_action("hold", { "http-req" }, function(txn)
   local at_ms, decision, queue = now_ms(), decided(app), queues[app]
   if queue then
     advance(queue, queue.last + 1, at_ms)
-    if queue.first > queue.last then
+    if queue.first <= queue.last then
+      queue.waited_ms = at_ms
+    elseif at_ms - queue.waited_ms > LINGER_MS then
       queues[app], queue = nil, nil
+    elseif queue.pace then
+      queue.pace.is_through = true
     end
   end
   if queue or is_held(decision, at_ms) then
-    queue = queue or { first = 1, last = 0, look_ms = {} }
+    queue = queue or { first = 1, last = 0, look_ms = {}, waited_ms = at_ms }
     queues[app] = queue
     decision = wait(txn, app, queue)
   elseif is_refused(decision, at_ms) then

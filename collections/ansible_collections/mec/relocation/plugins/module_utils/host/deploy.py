@@ -15,6 +15,7 @@ from typing import Any
 from ..ground.app import App, check_name
 from ..ground.config import HostConfig
 from ..ground.errors import RelocationError, settle_command
+from ..ground.record import settled
 from ..wire import steps
 from ..wire.channel import Channel
 from ..wire.host import Host, begun
@@ -25,7 +26,7 @@ from .lock import DEPLOYMENT, Lock
 from .me_host import MeHost
 from .owner import Answer, Do, Note, State
 from .ownership import carry_out
-from .state import AppState
+from .state import AppState, append_record, last_records
 
 _ACTIVATE_S = 60.0
 _GATEWAY_S = 10.0
@@ -231,7 +232,15 @@ class Deployment:
                 first = note.copy == 0 and note.state is not State.LOST
                 self.me_host.platform.create(app, image_id, image_id, first=first)
             self._own(name, parts)
+            self._tell_how_it_ended(name)
         return ["owner"]
+
+    def _tell_how_it_ended(self, name: str) -> None:
+        """Have a record of how the relocation ended that was uncertain until now."""
+        state_dir = self.me_host.config.state_dir
+        last = last_records(state_dir).get(name, {})
+        if last.get("outcome") == "uncertain" and self.here in (last["source"], last["target"]):
+            append_record(state_dir, settled(last, completed=self.here == last["target"]))
 
     def stop(self, name: str) -> list[str]:
         """End the instance, confirmed; its PV stays."""
@@ -279,8 +288,10 @@ class Deployment:
     def _own(self, name: str, parts: Mapping[str, steps.Part]) -> None:
         """Make this host the owner; every other one has ended the app before it serves."""
         kept = self._state(name)
-        newest = max([kept.note_or_lost().newest, *(part["newest"] for part in parts.values())])
-        epoch = newest + 1 + (owner.EPOCHS_OF_THE_DEAD if self.dead else 0)
+        note = kept.note_or_lost()
+        newest = max([note.newest, *(part["newest"] for part in parts.values())])
+        states = {note.state, *(part["state"] for part in parts.values())}
+        epoch = newest + 1 + owner.room_for(dead=bool(self.dead), lost=State.LOST in states)
         self._decide(name, owner.Kept(epoch, _OWNER, tuple(parts)))
         self._decide(name, owner.Confirmed())
         kept.mark_current()

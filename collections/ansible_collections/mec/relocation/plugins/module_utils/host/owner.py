@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 # A person who says that a host is gone cannot know what that host has begun: room for its attempts.
 EPOCHS_OF_THE_DEAD = 1000
+# A note that is lost may have been the only one that knew the newest epoch: room for all of them.
+_EPOCHS_OF_THE_LOST = 10**9
 
 
 class State(enum.StrEnum):
@@ -112,6 +114,16 @@ class Decision:
     then: tuple[Do, ...] = ()
     answer: Answer | None = None
     why: str = ""
+
+
+def room_for(*, dead: bool, lost: bool) -> int:
+    """How many epochs to leave free for what was begun and cannot be known.
+
+    Args:
+        dead: a host is said to be gone.
+        lost: the note of a host is damaged.
+    """
+    return (EPOCHS_OF_THE_DEAD if dead else 0) + (_EPOCHS_OF_THE_LOST if lost else 0)
 
 
 # -- what can happen ----------------------------------------------------------------------------
@@ -458,7 +470,7 @@ def _vouched(note: Note, vouched: Vouched) -> Decision:
     if note.state is State.RELOCATING and vouched.known == note.attempt:
         return _answered(note, Answered(Answer.TOOK))
     if vouched.known > note.known:
-        superseded = _retired(note, vouched.known)._replace(known=vouched.known, peer=vouched.owner)
+        superseded = _superseded(note, vouched.known, vouched.owner)
         return Decision(superseded, then=(Do.END, Do.WRITE))
     return _left(note)
 
@@ -467,7 +479,7 @@ def _fenced(note: Note, fence: Fenced) -> Decision:
     if fence.epoch < note.newest or note.taken == fence.epoch:
         why = f"it knows epoch {note.newest}, and {fence.epoch} is not newer"
         return Decision(note, answer=Answer.REFUSED, why=why)
-    fenced = _retired(note, fence.epoch)._replace(known=fence.epoch, peer=fence.owner)
+    fenced = _superseded(note, fence.epoch, fence.owner)
     return Decision(fenced, then=(Do.END, Do.WRITE), answer=Answer.ACCEPTED)
 
 
@@ -496,6 +508,19 @@ def _serving(note: Note, epoch: int) -> Note:
         peer="",
         rivals=(),
     )
+
+
+def _superseded(note: Note, epoch: int, owner: str) -> Note:
+    """A host whose app another one owns, by no relocation of this host's.
+
+    The volume of one that may have written is put aside, so the copy is here no more.
+    """
+    retired = _retired(note, epoch)._replace(known=epoch, peer=owner)
+    if note.state not in (State.SERVING, State.RELOCATING, State.LOST):
+        return retired
+    # Where its target is the owner, its relocation has succeeded after all.
+    succeeded = note.state is State.RELOCATING and note.peer == owner
+    return retired._replace(copy=0, handoff=note.handoff if succeeded else "")
 
 
 def _retired(note: Note, floor: int) -> Note:

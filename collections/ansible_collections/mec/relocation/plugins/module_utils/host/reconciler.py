@@ -31,7 +31,7 @@ from .lock import DEPLOYMENT, RECONCILER, Busy, Lock
 from .me_host import MeHost
 from .owner import Answer, Do, Note, State
 from .ownership import Hand, carry_out
-from .state import AppState, append_record, last_records
+from .state import AppState, append_record, last_record
 
 _PAUSE_S = 1.0
 _AT_ONCE = 4
@@ -85,8 +85,13 @@ class Reconciler:
             note = self._state(app).note()
             unfinished = note.state in (State.RELOCATING, State.TAKING)
             if unfinished or time.monotonic() - self._looked.get(app, -_LOOK_S) >= _LOOK_S:
-                self._tend(app)
+                # Noted before: what changes meanwhile is looked at again.
                 self._looked[app] = time.monotonic()
+                try:
+                    self._tend(app)
+                except BaseException:
+                    self._looked.pop(app, None)
+                    raise
             self._said.pop(app, None)
 
     @contextlib.contextmanager
@@ -170,8 +175,8 @@ class Reconciler:
         """
         if note.handoff in ("", DEPLOYMENT, self._ended.get(app)):
             return
-        last = last_records(self._config.state_dir).get(app, {})
-        if last.get("id") != note.handoff or last.get("outcome") == "uncertain":
+        last = last_record(self._config.state_dir, app, note.handoff)
+        if last is None or last.get("outcome") == "uncertain":
             if not self._owner_serves(app, note):
                 return
             self._tell_how_it_ended(app, note, completed=True)
@@ -190,14 +195,16 @@ class Reconciler:
         }
 
     def _serve(self, app: str, note: Note) -> None:
-        if not self._me_host.keep_serving(app, _ACTIVATE_S):
+        if self._me_host.keep_serving(app, _ACTIVATE_S):
+            _log.info("%s serves again", app)
+        elif self._ended.get(app) == note.handoff or not self._me_host.is_served(app):
             return
-        _log.info("%s serves again", app)
-        last = last_records(self._config.state_dir).get(app, {})
-        uncertain = {"id": note.handoff, "target": self._config.name, "outcome": "uncertain"}
+        last = last_record(self._config.state_dir, app, note.handoff) or {}
+        uncertain = {"target": self._config.name, "outcome": "uncertain"}
         if uncertain.items() <= last.items():
             # It took the app, and did not serve it when the relocation ended.
             append_record(self._config.state_dir, settled(last, completed=True))
+        self._ended[app] = note.handoff
 
     def _route(self, app: str, note: Note) -> None:
         here = self._config.name
@@ -214,6 +221,7 @@ class Reconciler:
             with Channel(self._config, note.peer, shared=False) as target:
                 question = steps.Inquire(app, note.attempt, note.handoff)
                 answer = Answer(target.begin(question).result(_ACTIVATE_S)["answer"])
+                part = target.begin(steps.Parts([app])).result(_ACTIVATE_S)[app]
         except RelocationError:
             self._silent[note.peer] = time.monotonic()
             raise
@@ -221,10 +229,13 @@ class Reconciler:
         completed = answer is Answer.TOOK
         _log.info("%s: %s says %s", app, note.peer, answer)
         self._tell_how_it_ended(app, note, completed=completed)
+        if completed and part["owner"] not in ("", note.peer, self._config.name):
+            # It has handed the app on since.
+            self._me_host.open_gateway(app, part["owner"])
 
     def _tell_how_it_ended(self, app: str, note: Note, *, completed: bool) -> None:
-        last = last_records(self._config.state_dir).get(app)
-        if last is None or last.get("id") != note.handoff:
+        last = last_record(self._config.state_dir, app, note.handoff)
+        if last is None:
             last = {
                 "id": note.handoff,
                 "app": app,
@@ -318,11 +329,20 @@ class Gateways:
                     self._condition.wait()
             try:
                 with Channel(self._config, peer, shared=False) as channel:
-                    for app, epoch in left.items():
-                        self._tell(channel, app, epoch)
-            except RelocationError as error:
+                    told = [self._told_it(channel, app, epoch) for app, epoch in left.items()]
+            except Exception as error:  # whatever it is: there is nobody else to tell them
                 _log.debug("%s is told later: %s", peer, error)
+                told = [False]
+            if not all(told):
                 time.sleep(_SILENT_S)
+
+    def _told_it(self, channel: Channel, app: str, epoch: tuple[int, int]) -> bool:
+        try:
+            self._tell(channel, app, epoch)
+        except Exception as error:  # the other apps have to be told all the same
+            _log.debug("%s: %s is told later: %s", app, channel.name, error)
+            return False
+        return True
 
     def _tell(self, channel: Channel, app: str, epoch: tuple[int, int]) -> None:
         kept = AppState(self._config.state_dir, app)

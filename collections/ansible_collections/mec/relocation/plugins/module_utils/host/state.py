@@ -202,17 +202,29 @@ def append_record(state_dir: Path, record: Mapping[str, Any]) -> None:
 
 
 def last_records(state_dir: Path) -> dict[str, dict[str, Any]]:
-    """Return the newest record of each app on this host; what is none is passed over."""
-    newest: dict[str, dict[str, Any]] = {}
+    """Return the newest record of each app on this host."""
+    return {record["app"]: record for record in _records(state_dir)}
+
+
+def last_record(state_dir: Path, app: str, handoff: str) -> dict[str, Any] | None:
+    """Return the newest record of a handoff of an app on this host, if there is one."""
+    found = None
+    for record in _records(state_dir):
+        if (record["app"], record.get("id")) == (app, handoff):
+            found = record
+    return found
+
+
+def _records(state_dir: Path) -> Iterator[dict[str, Any]]:
+    """The records, the newest last; what is none is passed over."""
     try:
         lines = (state_dir / "records.jsonl").read_text(errors="replace").splitlines()
     except FileNotFoundError:
-        return newest
+        return
     for line in lines:
         try:
             record = json.loads(line)
         except ValueError:
             continue  # a line that a crash cut short; the ones around it are whole
         if isinstance(record, dict) and isinstance(record.get("app"), str):
-            newest[record["app"]] = record
-    return newest
+            yield record

@@ -47,8 +47,9 @@ class Cluster:
             )
         self.namespace = access.namespace
         with _errors("Cannot reach the cluster"):
-            self._client = kubernetes_config.new_client_from_config(str(access.kubeconfig))
-            self._dynamic = DynamicClient(self._client, cache_file=_DISCOVERY)
+            self._kubeconfig = str(access.kubeconfig)
+            client = kubernetes_config.new_client_from_config(self._kubeconfig)
+            self._dynamic = DynamicClient(client, cache_file=_DISCOVERY)
 
     def find(self, kind: str, name: str) -> dict[str, Any] | None:
         """An object by its name, if there is one."""
@@ -171,8 +172,10 @@ class Cluster:
     def execute(self, pod: str, container: str, argv: tuple[str, ...]) -> tuple[int, str]:
         """Run a command in a container; returns its status, and what it printed."""
         with _errors(f"Cannot run {argv[0]} in {pod}"):
+            # A client of its own: `stream` has all requests of a client be WebSockets meanwhile.
+            client = kubernetes_config.new_client_from_config(self._kubeconfig)
             session = stream(
-                CoreV1Api(self._client).connect_get_namespaced_pod_exec,
+                CoreV1Api(client).connect_get_namespaced_pod_exec,
                 pod,
                 self.namespace,
                 container=container,

@@ -24,6 +24,10 @@ from ansible_collections.mec.relocation.plugins.module_utils.host.owner import (
     Note,
     State,
 )
+from ansible_collections.mec.relocation.plugins.module_utils.host.state import (
+    append_record,
+    last_records,
+)
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.played import (
     APP,
     IMAGE,
@@ -273,6 +277,38 @@ def test_a_note_that_is_damaged_is_settled(uncertain: World, lost: str, keep: st
     assert states.pop(keep) is State.SERVING
     assert not MAY_WRITE & set(states.values())
     assert settle(hosts, keep) == []
+
+
+def test_a_note_that_is_damaged_leaves_room_for_all_epochs(uncertain: World) -> None:
+    hosts = uncertain
+    hosts["worker2"].up = False
+    (hosts["worker1"].kept.folder / "owner.json").write_text("torn")
+    settle(hosts, "worker1", "worker2")
+    # Whatever the dead one has taken, this is newer.
+    assert hosts["worker1"].kept.note().taken > 10**9
+
+
+def test_what_was_put_aside_is_no_copy_any_more(uncertain: World) -> None:
+    hosts = uncertain
+    settle(hosts, "worker1")
+    note = hosts["worker2"].kept.note()
+    assert (note.state, note.copy, note.handoff) == (State.RETIRED, 0, "")
+
+
+@pytest.mark.parametrize(("keep", "outcome"), [("worker1", "aborted"), ("worker2", "completed")])
+def test_the_record_tells_how_a_person_settled_it(
+    uncertain: World, keep: str, outcome: str
+) -> None:
+    hosts = uncertain
+    state_dir = hosts[keep].config.state_dir
+    record = {"id": "h1", "app": "notes", "source": "worker1", "target": "worker2"}
+    append_record(state_dir, {**record, "outcome": "uncertain"})
+    hosts["worker2"].kept.write(TOOK._replace(rivals=("worker1", "worker3")))
+    hosts["worker2"].engine.ill.discard("notes")
+    if keep == "worker1":
+        hosts["worker2"].engine.ill.add("notes")
+    settle(hosts, keep)
+    assert last_records(state_dir)["notes"]["outcome"] == outcome
 
 
 def test_a_host_that_does_not_confirm_lets_nobody_serve(uncertain: World) -> None:

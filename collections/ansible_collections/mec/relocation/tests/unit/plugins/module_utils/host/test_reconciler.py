@@ -307,6 +307,24 @@ def test_what_the_target_has_handed_on_it_took(hosts: World) -> None:
     assert last_records(here)["notes"]["outcome"] == "completed"
 
 
+def test_a_later_record_does_not_hide_the_one_that_is_looked_for(hosts: World) -> None:
+    here = hosts["worker1"].config.state_dir
+    hosts["worker1"].has(GONE, content="state")
+    hosts["worker2"].has(TOOK, runs=True)
+    append_record(here, {**LAST, "outcome": "completed"})
+    append_record(here, {**LAST, "id": "h2", "outcome": "aborted"})
+    reconcile(hosts, "worker1")
+    assert last_records(here)["notes"]["id"] == "h2"
+
+
+def test_a_target_that_served_again_by_itself_says_so(hosts: World) -> None:
+    hosts["worker2"].has(TOOK, runs=True)
+    here = hosts["worker2"].config.state_dir
+    append_record(here, {**LAST, "outcome": "uncertain"})
+    reconcile(hosts, "worker2", rounds=1)
+    assert last_records(here)["notes"]["outcome"] == "completed"
+
+
 @pytest.mark.parametrize("handoff", ["h1", "", "deployment"])
 def test_what_was_told_is_not_told_again(hosts: World, handoff: str) -> None:
     here = hosts["worker1"].config.state_dir
