@@ -84,7 +84,11 @@ class Reconciler:
         with self._trying(app):
             note = self._state(app).note()
             unfinished = note.state in (State.RELOCATING, State.TAKING)
-            if unfinished or time.monotonic() - self._looked.get(app, -_LOOK_S) >= _LOOK_S:
+            if (
+                unfinished
+                or self._is_to_be_told(app, note)
+                or time.monotonic() - self._looked.get(app, -_LOOK_S) >= _LOOK_S
+            ):
                 # Noted before: what changes meanwhile is looked at again.
                 self._looked[app] = time.monotonic()
                 try:
@@ -123,8 +127,7 @@ class Reconciler:
                 carry_out(decision, self._hands(app))
                 if decision.note.state in (State.ABSENT, State.RETIRED):
                     self._tidy_up(app, decision.note)
-            if decision.note.state is State.RETIRED:
-                self._see_how_it_ended(app, decision.note)
+            self._see_how_it_ended(app, decision.note)
 
     def _adopt(self, kept: AppState) -> None:
         """Give the note of a library that knew no epochs its epoch.
@@ -158,11 +161,24 @@ class Reconciler:
         """
         if note.peer not in self._config.peers:
             return False
-        with Channel(self._config, note.peer) as peer:
-            part = peer.begin(steps.Parts([app])).result(_ACTIVATE_S)[app]
-            if part["state"] != State.SERVING and part["known"] > note.known:
-                return True
-            return peer.begin(steps.Serves(app)).result(_ACTIVATE_S)
+        try:
+            with Channel(self._config, note.peer, shared=False) as peer:
+                part = peer.begin(steps.Parts([app])).result(_ACTIVATE_S)[app]
+                if part["state"] != State.SERVING and part["known"] > note.known:
+                    return True
+                return peer.begin(steps.Serves(app)).result(_ACTIVATE_S)
+        except RelocationError:
+            self._silent[note.peer] = time.monotonic()
+            raise
+
+    def _is_silent(self, peer: str) -> bool:
+        """Whether a host has not answered just now."""
+        return time.monotonic() - self._silent.get(peer, -_SILENT_S) < _SILENT_S
+
+    def _is_to_be_told(self, app: str, note: Note) -> bool:
+        """Whether the relocation that ended the app here may lack a record of how it ended."""
+        told = ("", DEPLOYMENT, self._ended.get(app))
+        return note.state is State.RETIRED and note.handoff not in told
 
     def _see_how_it_ended(self, app: str, note: Note) -> None:
         """Have a record of the relocation that ended the app here, which says how that ended.
@@ -173,11 +189,11 @@ class Reconciler:
         Raises:
             RelocationError: the owner does not answer.
         """
-        if note.handoff in ("", DEPLOYMENT, self._ended.get(app)):
+        if not self._is_to_be_told(app, note):
             return
         last = last_record(self._config.state_dir, app, note.handoff)
         if last is None or last.get("outcome") == "uncertain":
-            if not self._owner_serves(app, note):
+            if self._is_silent(note.peer) or not self._owner_serves(app, note):
                 return
             self._tell_how_it_ended(app, note, completed=True)
         self._ended[app] = note.handoff
@@ -215,7 +231,7 @@ class Reconciler:
 
     def _ask(self, app: str, note: Note) -> None:
         """Ask the target of an interrupted relocation what became of it."""
-        if time.monotonic() - self._silent.get(note.peer, -_SILENT_S) < _SILENT_S:
+        if self._is_silent(note.peer):
             return
         try:
             with Channel(self._config, note.peer, shared=False) as target:
