@@ -108,11 +108,17 @@ class DockerPlatform(FrozenByKernel):
                 container.wait(timeout=30)
         self._freezers.pop(app, None)
 
-    def set_restarts(self, app: str, restarts: bool) -> None:  # noqa: ARG002
-        """The engine starts nothing by itself: it does not know the note, the reconciler does."""
+    def set_restarts(self, app: str, restarts: bool) -> None:
+        """The engine starts nothing by itself: it does not know the note, the reconciler does.
+
+        Where the app is to serve, a container that somebody has paused goes on.
+        """
         container = self._container(app)
         if container is None:
             return
+        if restarts and container.attrs["State"].get("Paused"):
+            with errors(f"Cannot let the instance of {app!r} go on"):
+                container.unpause()
         policy = container.attrs["HostConfig"]["RestartPolicy"]["Name"]
         if policy not in ("", "no"):
             with errors(f"Cannot change the restart policy of {app!r}"):
