@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from typing import Any
 
+from handoffs import OTHER_CELL, spread
 from mec_bench.handoff import handoff
 from mec_bench.remote import PROGRAMS, install, running
 from mec_bench.site import CommandError, run
@@ -26,7 +26,6 @@ from mec_ue.testbed import PROJECT, Ue, find_ue
 
 DECLARATIONS = PROJECT / "benchmarks" / "mec_bench" / "plain" / "plain.yml"
 APPS = ("plain-threads", "plain-single")
-OTHER_CELL = {"cell1": "cell2", "cell2": "cell1"}
 BEYOND_S = 0.05
 
 
@@ -39,11 +38,6 @@ def hand_off(ue: Ue, app: str, cell: str, clients: int, results: str) -> dict[st
         handoff(ue.name, cell, declarations=DECLARATIONS, handoff_apps=[app], run=results)
     lines = (PROJECT / "results" / results / "relocations.jsonl").read_text().splitlines()
     return {**json.loads(lines[-1]), "crowd": crowd}
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median and the ends of a distribution."""
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
 
 
 def summary(records: list[dict[str, Any]]) -> dict[str, Any]:

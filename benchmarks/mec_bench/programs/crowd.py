@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Clients of an app on a UE, each of which asks again as soon as it is answered.
+"""Clients of an app on a UE, each of which asks again 50 ms after it was answered.
 
     crowd.py HOST COUNT
 
