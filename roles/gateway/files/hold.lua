@@ -29,6 +29,7 @@ local LONG_MS = 2000
 -- Clients that were answered one right after the other ask again together. So the window stays until
 -- nobody has waited for LINGER_MS.
 local LINGER_MS = 1000
+-- Meanwhile, what has not been answered for FRESH_MS gives its place to the next.
 local FRESH_MS = 50
 -- Whoever waits looks again within LOOK_MS. Who has not for GONE_MS has gone, with its client.
 local LOOK_MS = 10
@@ -140,7 +141,7 @@ local function try_width(pace, at_ms, waiting)
   if rate == 0 or rate > 1.2 * pace.rate or pace.width == pace.proven then
     pace.proven, pace.rate = pace.width, rate
     local wider = math.ceil(1.5 * pace.width)
-    if wider <= 1.5 * window + 0.5 or pace.is_through or waiting > rate * LONG_MS then
+    if wider <= math.ceil(1.5 * window) or pace.is_through or waiting > rate * LONG_MS then
       pace.width = wider
     end
   else
