@@ -37,6 +37,8 @@ _NOWHERE = "-"
 _PEER = struct.Struct("3i")  # process, user, group (unix(7), SO_PEERCRED)
 _WORD = re.compile(r"[\w.:-]+", re.ASCII)
 _AFTER = ("refuse", "release")
+# What the master says in place of a worker that has ended.
+_GONE = "Can't find the target PID"
 
 
 @dataclass(frozen=True)
@@ -265,9 +267,9 @@ class Gateway:
                 # It reads its configuration again, and does not listen meanwhile.
                 failure = error
             else:
-                # A worker that has ended meanwhile says nothing, and has nothing under way.
-                if any(answer.strip() for answer in answers):
-                    return [answer for answer in answers if answer.strip()]
+                # A worker that has ended meanwhile has nothing under way.
+                if left := [answer for answer in answers if answer.strip() and _GONE not in answer]:
+                    return left
             time.sleep(_PAUSE_S)
         raise RelocationError(
             f"The gateway does not answer on {self.master_socket}: {failure}.",

@@ -26,6 +26,7 @@ from ..ground.errors import RelocationError
 from ..image import sync as image_sync
 from ..image.registry import ImageReference, Registry
 from ..image.store import ImageStore
+from ..platform import backlog
 from ..platform.choose import load
 from ..platform.health import Health
 from ..platform.instance import Instance, Platform
@@ -320,6 +321,7 @@ class MeHost:
             self.platform.thaw(app)
             # A cold one that runs serves when it can: nobody has to ask it.
             if declared.start == "cold" or self.serves(declared, instance):
+                self._deepen_backlog(declared)
                 return False
         self._prepared.pop(app, None)
         self.serve(app, timeout_s)
@@ -338,8 +340,10 @@ class MeHost:
     @handles(steps.Settle)
     def settle(self, app: str) -> None:
         """Let the platform start the app here by itself from now on, if this host owns it."""
-        if self._state(app).note().state is State.SERVING:
+        kept = self._state(app)
+        if kept.note().state is State.SERVING:
             self.platform.set_restarts(app, True)
+            self._deepen_backlog(kept.declaration())
 
     @handles(steps.Serves)
     def is_served(self, app: str) -> bool:
@@ -466,6 +470,11 @@ class MeHost:
             raise RelocationError(
                 f"What came for {app!r} cannot be kept on {self.config.name}: {error}."
             ) from error
+
+    def _deepen_backlog(self, app: App) -> None:
+        # One that has ended is the reconciler's business.
+        with contextlib.suppress(RelocationError):
+            backlog.deepen(self.platform.pids(app.name), app.port)
 
     def _serves_unasked(self, app: App, instance: Instance) -> bool:
         """Whether an instance that waits to be activated serves all the same."""

@@ -35,6 +35,7 @@ _DRAIN_PAUSE_S = 0.0005
 # A target that has not answered by then is asked over a new channel; then the reconciler asks.
 _ANSWER_S, _INQUIRY_S, _INQUIRY_PAUSE_S = 5.0, 10.0, 0.2
 _GATEWAY_S = 5.0
+_WARM_UPS = 2
 # What a target that has taken the app gets to serve again, if its engine failed just then.
 _SERVES_S = 10.0
 
@@ -162,6 +163,7 @@ class Cutover:
 
     def _stop_the_source(self) -> None:
         name = self.app.name
+        self._warm_up()
         self.record.service_ends()
         with self.record.phase("hold"):
             hold = steps.Hold(
@@ -173,6 +175,11 @@ class Cutover:
         with self.record.phase("freeze"):
             self.me_host.platform.freeze(name)
         self._note_target(self.transfer.last(self.record))
+
+    def _warm_up(self) -> None:
+        """Use once more what the hold uses: after a fork, each page of memory is copied at its use."""
+        for _time in range(_WARM_UPS):
+            together(self.gateways, steps.InFlight(self.app.name, self.source.name))
 
     def _note_target(self, instance: steps.Place | None) -> None:
         if instance is not None:

@@ -34,6 +34,7 @@ class Watchdog:
 
     def __enter__(self) -> Watchdog:
         reader, writer = os.pipe()
+        begun, beginning = os.pipe()
         self._child = os.fork()
         if self._child == 0:
             # Nothing of the parent may survive in the child: a channel that it kept open would
@@ -48,6 +49,10 @@ class Watchdog:
                 os.dup2(nothing, standard)
             self._watch()
         os.close(reader)
+        os.close(beginning)
+        # It closes all that it has from the parent; beside the hold it would take a processor.
+        os.read(begun, 1)
+        os.close(begun)
         self._pipe = writer
         return self
 

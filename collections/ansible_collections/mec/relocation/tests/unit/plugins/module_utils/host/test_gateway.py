@@ -324,6 +324,30 @@ def test_a_reload_within_a_hold_loses_nothing(
     wait_until(lambda: len(haproxy.workers()) == 1)
 
 
+def test_a_worker_that_ends_between_two_questions_is_passed_over(
+    haproxy: HAProxy,
+    hosts: dict[str, Instance],
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gateway, ask = haproxy.gateway, haproxy.gateway._ask_master
+
+    def one_more(commands: str) -> str:
+        """What the master says while a third worker is about to end."""
+        gone = f"{2**22 + 1} worker 2 0d00h00m09s 2.6\n" if commands == "show proc" else ""
+        return ask(commands) + gone
+
+    under_way = client.begin("/take/1")
+    wait_until(lambda: gateway.in_flight("app", "worker1") == 1)
+    haproxy.reload()
+    assert len(haproxy.workers()) == 2
+    monkeypatch.setattr(gateway, "_ask_master", one_more)
+    assert gateway.hold("app", 10, "worker1", "h1") == 1
+    gateway.forward("app", "worker1", "h1")
+    assert under_way.result().host == "worker1"
+    hosts["worker1"].kill()
+
+
 @pytest.mark.usefixtures("hosts")
 def test_a_reload_keeps_what_was_decided_and_not_persisted(
     haproxy: HAProxy, client: Client
