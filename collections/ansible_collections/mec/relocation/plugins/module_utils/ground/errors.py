@@ -38,3 +38,11 @@ def settle_command(app: str, keep: str, dead: str = "") -> str:
     """
     command = f"ansible-playbook playbooks/settle.yml -e app={app} -e keep={keep}"
     return f"{command} -e dead={dead}" if dead else command
+
+
+def damaged_note(app: str, host: str) -> RelocationError:
+    """Return what is raised where it is not known whether an app serves on a host."""
+    return RelocationError(
+        f"The note about app {app!r} on {host} is damaged, so it may serve there.",
+        f"Say which copy is to be kept: {settle_command(app, host)}",
+    )

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..ground.app import check_name
-from ..ground.errors import RelocationError, settle_command
+from ..ground.errors import RelocationError, damaged_note, settle_command
 
 # ETSI GS MEC 012, HoStatus. Without one, a message asks for the whole handoff in one go.
 HO_STATUS = ("IN_PREPARATION", "IN_EXECUTION", "COMPLETED", "REJECTED", "CANCELLED")
@@ -205,10 +205,7 @@ def _relocation(
         elif found["state"] in ("relocating", "taking"):
             raise _unfinished(app, name, found)
         elif found["state"] == "lost":
-            raise RelocationError(
-                f"The note about app {app!r} on {name} is damaged, so it may serve there.",
-                f"Say which copy is to be kept: {settle_command(app, name)}",
-            )
+            raise damaged_note(app, name)
     # One that has begun again may not have heard yet that another has taken the app.
     serving = [name for name, epoch in epochs.items() if epoch == max(epochs.values())]
     here = prepared.get(target)

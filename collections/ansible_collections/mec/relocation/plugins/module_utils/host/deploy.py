@@ -14,8 +14,7 @@ from typing import Any
 
 from ..ground.app import App, check_name
 from ..ground.config import HostConfig
-from ..ground.errors import RelocationError, settle_command
-from ..ground.record import settled
+from ..ground.errors import RelocationError, damaged_note, settle_command
 from ..wire import steps
 from ..wire.channel import Channel
 from ..wire.host import Host, begun
@@ -26,7 +25,7 @@ from .lock import DEPLOYMENT, Lock
 from .me_host import MeHost
 from .owner import Answer, Do, Note, State
 from .ownership import carry_out
-from .state import AppState, append_record, last_records
+from .state import AppState, settle_record
 
 _ACTIVATE_S = 60.0
 _GATEWAY_S = 10.0
@@ -232,15 +231,8 @@ class Deployment:
                 first = note.copy == 0 and note.state is not State.LOST
                 self.me_host.platform.create(app, image_id, image_id, first=first)
             self._own(name, parts)
-            self._tell_how_it_ended(name)
+            settle_record(self.me_host.config.state_dir, name, self.here)
         return ["owner"]
-
-    def _tell_how_it_ended(self, name: str) -> None:
-        """Have a record of how the relocation ended that was uncertain until now."""
-        state_dir = self.me_host.config.state_dir
-        last = last_records(state_dir).get(name, {})
-        if last.get("outcome") == "uncertain" and self.here in (last["source"], last["target"]):
-            append_record(state_dir, settled(last, completed=self.here == last["target"]))
 
     def stop(self, name: str) -> list[str]:
         """End the instance, confirmed; its PV stays."""
@@ -379,10 +371,7 @@ class Deployment:
 
     def _refuse_second_writer(self, name: str, peer: str, part: steps.Part) -> None:
         if part["state"] == State.LOST:
-            raise RelocationError(
-                f"The note about app {name!r} on {peer} is damaged, so it may serve there.",
-                f"Say which copy is to be kept: {settle_command(name, peer)}",
-            )
+            raise damaged_note(name, peer)
         if part["state"] in owner.MAY_WRITE:
             raise RelocationError(
                 f"App {name!r} is {part['state']} on {peer}, so {self.here} must not start it.",

@@ -31,7 +31,7 @@ from .lock import DEPLOYMENT, RECONCILER, Busy, Lock
 from .me_host import MeHost
 from .owner import Answer, Do, Note, State
 from .ownership import Hand, carry_out
-from .state import AppState, append_record, last_record
+from .state import AppState, append_record, last_record, settle_record
 
 _PAUSE_S = 1.0
 _AT_ONCE = 4
@@ -215,11 +215,8 @@ class Reconciler:
             _log.info("%s serves again", app)
         elif self._ended.get(app) == note.handoff or not self._me_host.is_served(app):
             return
-        last = last_record(self._config.state_dir, app, note.handoff) or {}
-        uncertain = {"target": self._config.name, "outcome": "uncertain"}
-        if uncertain.items() <= last.items():
-            # It took the app, and did not serve it when the relocation ended.
-            append_record(self._config.state_dir, settled(last, completed=True))
+        # When its relocation ended it did not serve, at whichever end of that.
+        settle_record(self._config.state_dir, app, self._config.name, note.handoff)
         self._ended[app] = note.handoff
 
     def _route(self, app: str, note: Note) -> None:

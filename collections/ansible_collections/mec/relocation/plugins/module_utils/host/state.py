@@ -17,6 +17,7 @@ from typing import Any
 from ..ground.app import App, check_name
 from ..ground.durable import Slots, write_durably
 from ..ground.errors import RelocationError, settle_command
+from ..ground.record import settled
 from .owner import Note, State
 
 # Which apps this host knows to be current in, since it began: of this boot, and gone with it.
@@ -213,6 +214,25 @@ def last_record(state_dir: Path, app: str, handoff: str) -> dict[str, Any] | Non
         if (record["app"], record.get("id")) == (app, handoff):
             found = record
     return found
+
+
+def settle_record(state_dir: Path, app: str, here: str, handoff: str | None = None) -> None:
+    """Have a record say how the app's last relocation ended, if that was uncertain until now.
+
+    Args:
+        state_dir: the state directory of this host.
+        app: the app.
+        here: this host, which serves it.
+        handoff: of this handoff alone.
+
+    Raises:
+        RelocationError: the disk does not take it.
+    """
+    last = last_records(state_dir).get(app, {})
+    if handoff is not None:
+        last = last_record(state_dir, app, handoff) or {}
+    if last.get("outcome") == "uncertain" and here in (last.get("source"), last.get("target")):
+        append_record(state_dir, settled(last, completed=here == last["target"]))
 
 
 def _records(state_dir: Path) -> Iterator[dict[str, Any]]:

@@ -4,9 +4,9 @@
 
 """The backlog of an instance: connections that the kernel keeps until the server accepts them.
 
-Many servers ask for 5. When more clients come at once, as they do after a hold, the kernel drops the
-others' first packets, and they try again a second later. The length belongs to the listening socket,
-and whoever has the socket can change it while the server runs (listen(2), pidfd_getfd(2)).
+Many servers ask for 5. When more clients come at once, as they do after a hold, the kernel drops
+the others' first packets, and they try again a second later. The length belongs to the listening
+socket, and whoever has the socket can change it while the server runs (listen(2), pidfd_getfd(2)).
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def _listening(pid: int, port: int) -> set[int]:
     """Return the inodes of the sockets that listen on a port in the network of a process."""
     inodes = set()
     for table in ("tcp", "tcp6"):
-        with contextlib.suppress(FileNotFoundError), Path(f"/proc/{pid}/net/{table}").open() as lines:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            Path(f"/proc/{pid}/net/{table}").open() as lines,
+        ):
             next(lines)
             for line in lines:
                 words = line.split()
@@ -55,7 +58,7 @@ def _listening(pid: int, port: int) -> set[int]:
 
 def _deepen(pid: int, wanted: set[int]) -> set[int]:
     """Deepen those of the wanted sockets that a process has; return them."""
-    found = set()
+    found: set[int] = set()
     with contextlib.closing(_Process(pid)) as process:
         for number, inode in _sockets(pid):
             if inode in wanted - found:

@@ -171,9 +171,11 @@ class Cluster:
 
     def execute(self, pod: str, container: str, argv: tuple[str, ...]) -> tuple[int, str]:
         """Run a command in a container; returns its status, and what it printed."""
-        with _errors(f"Cannot run {argv[0]} in {pod}"):
+        with (
+            _errors(f"Cannot run {argv[0]} in {pod}"),
             # A client of its own: `stream` has all requests of a client be WebSockets meanwhile.
-            client = kubernetes_config.new_client_from_config(self._kubeconfig)
+            kubernetes_config.new_client_from_config(self._kubeconfig) as client,
+        ):
             session = stream(
                 CoreV1Api(client).connect_get_namespaced_pod_exec,
                 pod,
@@ -186,12 +188,10 @@ class Cluster:
                 tty=False,
                 _preload_content=False,
             )
-            try:
+            with contextlib.closing(session):
                 session.run_forever(timeout=60)
                 printed = session.read_all()
                 status = session.returncode
-            finally:
-                session.close()
         if status is None:
             raise RelocationError(f"{argv[0]} in {pod} did not end within 60 s.")
         return int(status), str(printed).strip()

@@ -177,7 +177,7 @@ class Cutover:
         self._note_target(self.transfer.last(self.record))
 
     def _warm_up(self) -> None:
-        """Use once more what the hold uses: after a fork, each page of memory is copied at its use."""
+        """Use once what the hold uses: after a fork, memory is copied when it is used first."""
         for _time in range(_WARM_UPS):
             together(self.gateways, steps.InFlight(self.app.name, self.source.name))
 

@@ -34,7 +34,9 @@ LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 
 
 @contextlib.contextmanager
-def server(family: socket.AddressFamily = socket.AF_INET, count: int = 1) -> Iterator[tuple[int, int]]:
+def server(
+    family: socket.AddressFamily = socket.AF_INET, count: int = 1
+) -> Iterator[tuple[int, int]]:
     """A server that listens with sockets for one connection each, and accepts none."""
     with subprocess.Popen(
         [sys.executable, "-c", SERVER, str(int(family)), str(count)],

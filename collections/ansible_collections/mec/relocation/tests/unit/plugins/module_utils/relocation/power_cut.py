@@ -122,6 +122,10 @@ class Engine:
     def set_restarts(self, _app: str, _restarts: bool) -> None:
         """Nothing: nobody restarts it."""
 
+    def pids(self, _app: str) -> list[int]:
+        """None: what serves is this process."""
+        return []
+
     def post_mortem(self, _app: str) -> str | None:
         """Nothing: it has not ended."""
         return None
