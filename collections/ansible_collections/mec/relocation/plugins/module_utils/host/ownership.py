@@ -16,7 +16,7 @@ from ..wire import steps
 from ..wire.steps import handles
 from . import owner as protocol
 from .lease import Lease
-from .lock import AGENT, Lock
+from .lock import AGENT, RECONCILER, Lock
 from .owner import Answer, Decision, Do, Event, Note, State
 from .passes import end_passes
 from .state import AppState
@@ -124,6 +124,9 @@ class Ownership:
         kept = self._state(app)
         note, here = kept.note_or_lost(), self._config.name
         holder = None if app in self._locks else Lock(kept.folder, app).holder()
+        if holder is not None and holder.kind == RECONCILER:
+            # It makes its host no newer owner. Two that ask each other would wait for each other.
+            holder = None
         return {
             "state": str(note.state),
             "known": note.known,

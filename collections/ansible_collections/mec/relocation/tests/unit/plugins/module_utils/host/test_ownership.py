@@ -19,7 +19,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.ground.errors impor
 from ansible_collections.mec.relocation.plugins.module_utils.host import lock as lock_module
 from ansible_collections.mec.relocation.plugins.module_utils.host import ownership as module
 from ansible_collections.mec.relocation.plugins.module_utils.host.lease import Lease
-from ansible_collections.mec.relocation.plugins.module_utils.host.lock import Busy
+from ansible_collections.mec.relocation.plugins.module_utils.host.lock import RECONCILER, Busy, Lock
 from ansible_collections.mec.relocation.plugins.module_utils.host.owner import Note, State
 from ansible_collections.mec.relocation.plugins.module_utils.host.ownership import Ownership
 from ansible_collections.mec.relocation.plugins.module_utils.host.state import AppState
@@ -130,6 +130,8 @@ def test_one_channel_works_on_an_app(host: Host) -> None:
     assert host.here.lock(APP, "h1")["busy"] == ""  # again, on the same channel
     host.here.unlock(APP, keep_lease=True)
     assert host.agent().part(APP)["busy"] == ""
+    with Lock(host.kept.folder, APP).held(RECONCILER, RECONCILER):
+        assert host.agent().part(APP)["busy"] == ""
 
 
 def test_the_lease_of_another_handoff_is_kept_to(host: Host) -> None:

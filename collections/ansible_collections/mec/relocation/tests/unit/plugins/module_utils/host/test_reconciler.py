@@ -14,7 +14,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.host import reconciler as module
-from ansible_collections.mec.relocation.plugins.module_utils.host.lock import AGENT, Lock
+from ansible_collections.mec.relocation.plugins.module_utils.host.lock import (
+    AGENT,
+    RECONCILER,
+    Lock,
+)
 from ansible_collections.mec.relocation.plugins.module_utils.host.owner import Note, State
 from ansible_collections.mec.relocation.plugins.module_utils.host.reconciler import Reconciler
 from ansible_collections.mec.relocation.plugins.module_utils.host.state import (
@@ -280,6 +284,18 @@ def test_a_target_that_serves_late_says_that_it_has_ended(hosts: World) -> None:
 
 GONE = Note(State.RETIRED, 3, 4, copy=3, peer="worker2", handoff="h1")
 LAST = {"id": "h1", "app": "notes", "source": "worker1", "target": "worker2"}
+
+
+def test_two_reconcilers_do_not_wait_for_each_other(
+    hosts: World,
+) -> None:
+    # The source's asks the target again and again whether it serves, and has the lock meanwhile.
+    hosts["worker1"].has(GONE, content="state")
+    hosts["worker2"].has(TOOK)
+    hosts["worker2"].boots()
+    with Lock(hosts["worker1"].kept.folder, "notes").held(RECONCILER, RECONCILER):
+        reconcile(hosts, "worker2")
+    assert hosts.serving == ["worker2"]
 
 
 @pytest.mark.parametrize("left", [{**LAST, "id": "h0"}, {**LAST, "outcome": "uncertain"}])
