@@ -89,6 +89,8 @@ class Container:
         group, images = _freezer_of(pid), self._images()
         _freeze(group)
         try:
+            # Nobody hears that it has ended, nor that anything has arrived.
+            _unplug(pid)
             cut = _copied(images)
             # Each of them: what its first process takes with it would go on for a moment.
             for processes in group.glob("**/cgroup.procs"):
@@ -139,6 +141,14 @@ def _container_of(host: str) -> str:
     if len(names) != 1:
         raise CommandError(f"{host} is no container of this machine's engine.")
     return names[0]
+
+
+def _unplug(pid: int) -> None:
+    """Take the network of a process down."""
+    within = ["nsenter", "--target", str(pid), "--net", "ip"]
+    for link in json.loads(run([*within, "-json", "link", "show"])):
+        if link["ifname"] != "lo":
+            run([*within, "link", "set", "dev", link["ifname"], "down"])
 
 
 def _freezer_of(pid: int) -> Path:

@@ -102,6 +102,7 @@ class Run:
         self._folder = folder / f"run-{number:04d}-{schedule.seed}"
         self._journal = f"r{number}-{schedule.seed}"
         self._message: dict[str, str] = {}
+        self._broken: set[str] = set()
         self._starting = threading.Lock()
         self._plays: list[Play] = []
         self._over = threading.Event()
@@ -127,6 +128,8 @@ class Run:
         with field.writers.writing(self._journal, WRITERS):
             if not self._soon(lambda: bool(self._writes(acknowledged=True)), _BEGIN_S):
                 raise CommandError(f"The app does not acknowledge anything on {source}.")
+            # What an earlier power cut has broken, which nobody had synced, stays broken.
+            self._broken = self._complaints()
             handed_s = self._hand_off(source, target)
             bound_s = BOUND_S[field.platform]
             faults_ended_s = max((blow.ended_s or 0.0 for blow in self._blows), default=0.0)
@@ -306,7 +309,7 @@ class Run:
                 journals = [field.ask("GET", f"/entries/{self._journal}").encode()]
                 slots = json.loads(field.ask("GET", "/slots"))
                 del slots["instance"]
-                complaints = json.loads(field.ask("GET", "/complaints"))["complaints"]
+                complaints = sorted(self._complaints() - self._broken)
             except CommandError:
                 serves = False
         writes = self._writes()
@@ -336,6 +339,11 @@ class Run:
             survey=survey,
             gateways=gateways,
         )
+
+    def _complaints(self) -> set[str]:
+        """What the instance that serves has not found whole when it was activated."""
+        complaints: list[str] = json.loads(self._field.ask("GET", "/complaints"))["complaints"]
+        return set(complaints)
 
     def _keep(self, seen: Seen, since: str) -> None:
         """What shows why it failed."""

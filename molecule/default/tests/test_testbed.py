@@ -101,6 +101,15 @@ def test_ssh_takes_keys_only(any_host: Host) -> None:
     assert "Permission denied (publickey)" in refused.stderr
 
 
+def test_sshd_ends_what_a_host_without_power_has_begun(any_host: Host) -> None:
+    # Such a host closes nothing.
+    settings = dict(
+        line.split(" ", 1) for line in any_host.check_output("/usr/sbin/sshd -T").splitlines()
+    )
+    interval_s, count = int(settings["clientaliveinterval"]), int(settings["clientalivecountmax"])
+    assert 0 < interval_s * count <= 20
+
+
 @pytest.mark.parametrize("name", BACKBONE)
 def test_hosts_know_each_other_on_the_backbone(name: str) -> None:
     host = connect(name)

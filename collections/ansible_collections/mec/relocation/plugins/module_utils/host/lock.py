@@ -25,7 +25,7 @@ from ..ground.errors import RelocationError
 _PAUSE_S = 0.02
 # Who asks for the holder has the lock for an instant itself.
 _GLANCE_S = 0.1
-# What the reconciler does is done within this: what it waits for itself is bounded by half of it.
+# What the reconciler does is done within this, but where hosts or engines do not answer.
 _RECONCILER_S = 20.0
 # How long a process that was killed may take to go.
 _DEATH_S = 5.0

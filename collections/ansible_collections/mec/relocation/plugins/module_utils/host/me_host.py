@@ -148,11 +148,12 @@ class MeHost:
         """Compare the PV of an app that was activated here with the source's; see `volume.compare`.
 
         Raises:
-            RelocationError: it was not, another handoff is at work on it, or nothing can be read.
+            RelocationError: it was not, or has left this host since, or nothing can be read.
         """
         if app not in self._activated_ns:
             raise RelocationError(f"App {app!r} was not activated on this channel.")
-        self.ownership.works_on(app)
+        if self._state(app).note().state is not State.SERVING:
+            raise RelocationError(f"App {app!r} has left {self.config.name} meanwhile.")
         found = compare(self.config.pv_root / app, stream, self._activated_ns[app])
         return {
             "files": found.files,

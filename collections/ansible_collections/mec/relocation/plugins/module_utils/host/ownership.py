@@ -16,7 +16,7 @@ from ..wire import steps
 from ..wire.steps import handles
 from . import owner as protocol
 from .lease import Lease
-from .lock import AGENT, RECONCILER, Lock
+from .lock import AGENT, RECONCILER, RELOCATION, Lock
 from .owner import Answer, Decision, Do, Event, Note, State
 from .passes import end_passes
 from .state import AppState
@@ -121,21 +121,36 @@ class Ownership:
 
     def part(self, app: str) -> steps.Part:
         """Return this host's part for an app."""
-        kept = self._state(app)
-        note, here = kept.note_or_lost(), self._config.name
-        holder = None if app in self._locks else Lock(kept.folder, app).holder()
-        if holder is not None and holder.kind == RECONCILER:
-            # It makes its host no newer owner. Two that ask each other would wait for each other.
-            holder = None
+        kept, here = self._state(app), self._config.name
+        # Before the note: what has been heard until then is in it.
+        current, note = kept.current, kept.note_or_lost()
+        while True:
+            busy = self._busy(app, note)
+            # Whoever has ended since may have written another one.
+            if (again := kept.note_or_lost()) == note:
+                break
+            note = again
         return {
             "state": str(note.state),
             "known": note.known,
             "newest": note.newest,
             "copy": note.copy,
             "owner": here if note.taken == note.known and note.known else note.peer,
-            "current": kept.current,
-            "busy": holder.owner if holder else "",
+            "current": current,
+            "busy": busy,
         }
+
+    def _busy(self, app: str, note: Note) -> str:
+        """On whose behalf another process may change who owns the app; empty: none does.
+
+        Who makes this host no newer owner does not count: hosts that ask each other would wait for
+        each other.
+        """
+        holder = None if app in self._locks else Lock(self._state(app).folder, app).holder()
+        if holder is None or holder.kind == RECONCILER:
+            return ""
+        has_left = holder.kind == RELOCATION and note.state is State.RETIRED
+        return "" if has_left else holder.owner
 
     # -- what a relocation brings here -------------------------------------------------------
 

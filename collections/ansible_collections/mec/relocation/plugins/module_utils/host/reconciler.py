@@ -25,7 +25,7 @@ from ..ground.config import HostConfig
 from ..ground.errors import RelocationError
 from ..ground.record import settled
 from ..wire import steps
-from ..wire.channel import Channel
+from ..wire.channel import Channel, ChannelLost
 from . import owner
 from .lock import DEPLOYMENT, RECONCILER, Busy, Lock
 from .me_host import MeHost
@@ -38,6 +38,10 @@ _AT_ONCE = 4
 # What nobody tells is seen after this at the latest.
 _LOOK_S = 10.0
 _ACTIVATE_S = 10.0
+# An instance has to end before a host refuses a relocation: engines take 30 s for that at most.
+_INQUIRE_S = 35.0
+# What a gateway was told is said again: something that was long on its way may have undone it.
+_REMIND_S = 30.0
 # A host that does not answer is left alone for so long.
 _SILENT_S = 3.0
 _log = logging.getLogger(__name__)
@@ -52,7 +56,8 @@ class Reconciler:
         self._looked: dict[str, float] = {}
         self._silent: dict[str, float] = {}
         self._said: dict[str, str] = {}
-        self._ended: dict[str, str] = {}
+        # By app: the last handoff of which a record says how it ended, and the epoch.
+        self._ended: dict[str, tuple[str, int]] = {}
         self._workers = ThreadPoolExecutor(_AT_ONCE)
         self._at_work: dict[str, Future[None]] = {}
         self._woken = threading.Event()
@@ -167,7 +172,7 @@ class Reconciler:
                 if part["state"] != State.SERVING and part["known"] > note.known:
                     return True
                 return peer.begin(steps.Serves(app)).result(_ACTIVATE_S)
-        except RelocationError:
+        except ChannelLost:
             self._silent[note.peer] = time.monotonic()
             raise
 
@@ -177,8 +182,11 @@ class Reconciler:
 
     def _is_to_be_told(self, app: str, note: Note) -> bool:
         """Whether the relocation that ended the app here may lack a record of how it ended."""
-        told = ("", DEPLOYMENT, self._ended.get(app))
-        return note.state is State.RETIRED and note.handoff not in told
+        return (
+            note.state is State.RETIRED
+            and note.handoff not in ("", DEPLOYMENT)
+            and self._ended.get(app) != (note.handoff, note.known)
+        )
 
     def _see_how_it_ended(self, app: str, note: Note) -> None:
         """Have a record of the relocation that ended the app here, which says how that ended.
@@ -192,11 +200,12 @@ class Reconciler:
         if not self._is_to_be_told(app, note):
             return
         last = last_record(self._config.state_dir, app, note.handoff)
-        if last is None or last.get("outcome") == "uncertain":
+        # An earlier try of the same handoff may have been aborted.
+        if last is None or last.get("outcome") != "completed":
             if self._is_silent(note.peer) or not self._owner_serves(app, note):
                 return
             self._tell_how_it_ended(app, note, completed=True)
-        self._ended[app] = note.handoff
+        self._ended[app] = note.handoff, note.known
 
     def _hands(self, app: str) -> dict[Do, Hand]:
         kept = self._state(app)
@@ -213,11 +222,11 @@ class Reconciler:
     def _serve(self, app: str, note: Note) -> None:
         if self._me_host.keep_serving(app, _ACTIVATE_S):
             _log.info("%s serves again", app)
-        elif self._ended.get(app) == note.handoff or not self._me_host.is_served(app):
+        elif self._ended.get(app) == (note.handoff, note.known) or not self._me_host.is_served(app):
             return
         # When its relocation ended it did not serve, at whichever end of that.
         settle_record(self._config.state_dir, app, self._config.name, note.handoff)
-        self._ended[app] = note.handoff
+        self._ended[app] = note.handoff, note.known
 
     def _route(self, app: str, note: Note) -> None:
         here = self._config.name
@@ -233,9 +242,9 @@ class Reconciler:
         try:
             with Channel(self._config, note.peer, shared=False) as target:
                 question = steps.Inquire(app, note.attempt, note.handoff)
-                answer = Answer(target.begin(question).result(_ACTIVATE_S)["answer"])
+                answer = Answer(target.begin(question).result(_INQUIRE_S)["answer"])
                 part = target.begin(steps.Parts([app])).result(_ACTIVATE_S)[app]
-        except RelocationError:
+        except ChannelLost:
             self._silent[note.peer] = time.monotonic()
             raise
         carry_out(owner.decide(note, owner.Answered(answer)), self._hands(app))
@@ -258,7 +267,14 @@ class Reconciler:
                 "source": self._config.name,
                 "target": note.peer,
             }
-        append_record(self._config.state_dir, settled(last, completed=completed))
+        record = settled(last, completed=completed)
+        append_record(self._config.state_dir, record)
+        # It may have a copy of a record that was uncertain.
+        with (
+            contextlib.suppress(RelocationError),
+            Channel(self._config, note.peer, shared=False) as peer,
+        ):
+            peer.begin(steps.Record(record)).result(_ACTIVATE_S)
 
     # -- after this host has begun ----------------------------------------------------------
 
@@ -325,7 +341,8 @@ class Gateways:
     def __init__(self, config: HostConfig) -> None:
         self._config = config
         self._wanted: dict[str, tuple[int, int]] = {}
-        self._told: dict[tuple[str, str], tuple[int, int]] = {}
+        # By app and peer: the epoch, and when that was.
+        self._told: dict[tuple[str, str], tuple[tuple[int, int], float]] = {}
         self._condition = threading.Condition()
 
     def tell(self, app: str, epoch: tuple[int, int]) -> None:
@@ -339,7 +356,7 @@ class Gateways:
         while True:
             with self._condition:
                 while not (left := self._left(peer)):
-                    self._condition.wait()
+                    self._condition.wait(_PAUSE_S)
             try:
                 with Channel(self._config, peer, shared=False) as channel:
                     told = [self._told_it(channel, app, epoch) for app, epoch in left.items()]
@@ -362,17 +379,25 @@ class Gateways:
         # Not while it is relocated: that would end the hold.
         with Lock(kept.folder, app).held(RECONCILER, RECONCILER):
             note = kept.note()
-            if note.state is State.SERVING and (note.taken, note.floor) == epoch:
-                part = channel.begin(steps.Parts([app])).result(_ACTIVATE_S)[app]
-                if part["known"] > note.known:
-                    # This host was given up while it was cut off: the others have to be heard.
-                    kept.doubt()
-                    return
-                if part["state"] == State.SERVING and part["known"] < note.taken:
-                    self._fence(channel, app, note)
-                channel.begin(steps.OpenGateway(app, self._config.name)).result(_ACTIVATE_S)
+            if note.state is not State.SERVING or (note.taken, note.floor) != epoch:
+                self._forget(app, epoch)
+                return
+            part = channel.begin(steps.Parts([app])).result(_ACTIVATE_S)[app]
+            if part["known"] > note.known:
+                # This host was given up while it was cut off: the others have to be heard.
+                kept.doubt()
+                return
+            if part["state"] == State.SERVING and part["known"] < note.taken:
+                self._fence(channel, app, note)
+            channel.begin(steps.OpenGateway(app, self._config.name)).result(_ACTIVATE_S)
         with self._condition:
-            self._told[app, channel.name] = epoch
+            self._told[app, channel.name] = epoch, time.monotonic()
+
+    def _forget(self, app: str, epoch: tuple[int, int]) -> None:
+        """Tell nobody any more what is no longer so."""
+        with self._condition:
+            if self._wanted.get(app) == epoch:
+                del self._wanted[app]
 
     def _fence(self, channel: Channel, app: str, note: Note) -> None:
         """Have a host end the app that a person had given up, and that was only cut off."""
@@ -382,11 +407,12 @@ class Gateways:
         _log.warning("%s: %s was its owner before, and ends it: %s", app, channel.name, told)
 
     def _left(self, peer: str) -> dict[str, tuple[int, int]]:
-        return {
-            app: epoch
-            for app, epoch in self._wanted.items()
-            if self._told.get((app, peer)) != epoch
-        }
+        left = {}
+        for app, epoch in self._wanted.items():
+            told, at_s = self._told.get((app, peer), (None, 0.0))
+            if told != epoch or time.monotonic() - at_s > _REMIND_S:
+                left[app] = epoch
+        return left
 
 
 def watch(me_host: MeHost, reconciler: Reconciler) -> None:

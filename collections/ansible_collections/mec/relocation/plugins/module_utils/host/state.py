@@ -217,13 +217,14 @@ def last_record(state_dir: Path, app: str, handoff: str) -> dict[str, Any] | Non
 
 
 def settle_record(state_dir: Path, app: str, here: str, handoff: str | None = None) -> None:
-    """Have a record say how the app's last relocation ended, if that was uncertain until now.
+    """Have a record say how the app's last relocation ended, if none does.
 
     Args:
         state_dir: the state directory of this host.
         app: the app.
         here: this host, which serves it.
-        handoff: of this handoff alone.
+        handoff: the one that has made this host the owner, or has left it that; None: whichever was
+            recorded last, if that is uncertain.
 
     Raises:
         RelocationError: the disk does not take it.
@@ -231,8 +232,12 @@ def settle_record(state_dir: Path, app: str, here: str, handoff: str | None = No
     last = last_records(state_dir).get(app, {})
     if handoff is not None:
         last = last_record(state_dir, app, handoff) or {}
-    if last.get("outcome") == "uncertain" and here in (last.get("source"), last.get("target")):
-        append_record(state_dir, settled(last, completed=here == last["target"]))
+    if here not in (last.get("source"), last.get("target")):
+        return
+    ended = "completed" if here == last["target"] else "aborted"
+    # An earlier try of the same handoff may have ended otherwise.
+    if last["outcome"] == "uncertain" or (handoff is not None and last["outcome"] != ended):
+        append_record(state_dir, settled(last, completed=ended == "completed"))
 
 
 def _records(state_dir: Path) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import socket
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,8 @@ from pathlib import Path
 
 # The kernel takes no more than net.core.somaxconn of the instance's network, 4096 by default.
 _CONNECTIONS = 4096
+# An app may have any number of either, to keep its host at work.
+_PROCESSES, _DESCRIPTORS = 1000, 10000
 _LISTENS = "0A"
 _PIDFD_GETFD = 438
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -30,11 +33,15 @@ def deepen(pids: Iterable[int], port: int) -> None:
 
     A process that ends meanwhile is passed over.
     """
-    done: set[int] = set()
-    for pid in pids:
+    wanted: dict[str, set[int]] = {}
+    looks = itertools.count()
+    for pid in itertools.islice(pids, _PROCESSES):
         with contextlib.suppress(OSError):
-            if wanted := _listening(pid, port) - done:
-                done |= _deepen(pid, wanted)
+            network = os.readlink(f"/proc/{pid}/ns/net")
+            if network not in wanted:
+                wanted[network] = _listening(pid, port)
+            if wanted[network]:
+                wanted[network] -= _deepen(pid, wanted[network], looks)
 
 
 def _listening(pid: int, port: int) -> set[int]:
@@ -56,24 +63,31 @@ def _listening(pid: int, port: int) -> set[int]:
     return inodes
 
 
-def _deepen(pid: int, wanted: set[int]) -> set[int]:
+def _deepen(pid: int, wanted: set[int], looks: Iterator[int]) -> set[int]:
     """Deepen those of the wanted sockets that a process has; return them."""
     found: set[int] = set()
     with contextlib.closing(_Process(pid)) as process:
-        for number, inode in _sockets(pid):
-            if inode in wanted - found:
-                # What was looked up may be another one by now.
-                with process.socket(number) as taken, contextlib.suppress(OSError):
-                    if taken.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        for number, inode in _sockets(pid, looks):
+            if found == wanted:
+                break
+            if inode in wanted:
+                with process.socket(number) as taken:
+                    # What was looked up may be another one by now.
+                    if os.fstat(taken.fileno()).st_ino == inode:
                         taken.listen(_CONNECTIONS)
                         found.add(inode)
+                    else:
+                        # To be the last to close it may take time.
+                        taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))
     return found
 
 
-def _sockets(pid: int) -> Iterator[tuple[int, int]]:
+def _sockets(pid: int, looks: Iterator[int]) -> Iterator[tuple[int, int]]:
     """Yield the descriptors of a process that are sockets, with their inodes."""
     folder = f"/proc/{pid}/fd"
     for number in os.listdir(folder):
+        if next(looks) > _DESCRIPTORS:
+            return
         with contextlib.suppress(FileNotFoundError):
             target = os.readlink(f"{folder}/{number}")
             if target.startswith("socket:["):

@@ -42,7 +42,12 @@ class Freezer:
     def of_process(cls, pid: int, root: Path = ROOT) -> Freezer:
         """The cgroup that a process lives in."""
         paths = {}
-        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        try:
+            lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        except OSError as error:
+            # The engine may not know yet that it has ended.
+            raise RelocationError(f"Process {pid} has ended: nothing to freeze.") from error
+        for line in lines:
             _number, controllers, path = line.split(":", 2)
             paths.update(dict.fromkeys(controllers.split(","), path.lstrip("/")))
         hierarchy = _hierarchy(root)

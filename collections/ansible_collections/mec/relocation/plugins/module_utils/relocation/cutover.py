@@ -27,7 +27,8 @@ from ..host.owner import Answer, Do, Note, State
 from ..host.ownership import carry_out
 from ..host.state import AppState
 from ..wire import steps
-from ..wire.host import Host, begun, together
+from ..wire.channel import ChannelLost
+from ..wire.host import Host, Target, begun, together
 from .transfer import Transfer
 from .watchdog import Watchdog
 
@@ -75,7 +76,7 @@ class Cutover:
         source: Host,
         me_host: MeHost,
         lock: int,
-        target: Host,
+        target: Target,
         newest: int,
         gateways: Sequence[Host],
         transfer: Transfer,
@@ -108,7 +109,13 @@ class Cutover:
             self._abort(error)
             return
         # Forked now, because what undoes a cutover has to be at hand without asking an engine.
-        with _signals_ignored(), Watchdog(self._undo_after_death, self.lock) as watchdog:
+        patience_s = self.bounds.hold_s + self.bounds.drain_s + self.transfer.patience_s
+        with (
+            _signals_ignored(),
+            Watchdog(
+                self._undo_after_death, self.lock, self.target.abandon, patience_s
+            ) as watchdog,
+        ):
             self._cut_over(watchdog)
         if self.record.outcome != "completed":
             return
@@ -169,7 +176,7 @@ class Cutover:
             hold = steps.Hold(
                 name, self.bounds.hold_s, self.source.name, self.handoff, self.bounds.end_s
             )
-            in_flight = sum(together(self.gateways, hold))
+            in_flight = sum(together(self.gateways, hold, _GATEWAY_S))
         with self.record.phase("drain"):
             self._drain(in_flight)
         with self.record.phase("freeze"):
@@ -179,7 +186,7 @@ class Cutover:
     def _warm_up(self) -> None:
         """Use once what the hold uses: after a fork, memory is copied when it is used first."""
         for _time in range(_WARM_UPS):
-            together(self.gateways, steps.InFlight(self.app.name, self.source.name))
+            together(self.gateways, steps.InFlight(self.app.name, self.source.name), _GATEWAY_S)
 
     def _note_target(self, instance: steps.Place | None) -> None:
         if instance is not None:
@@ -190,7 +197,7 @@ class Cutover:
         question = steps.InFlight(self.app.name, self.source.name)
         while in_flight > 0 and time.monotonic() < deadline:
             time.sleep(_DRAIN_PAUSE_S)
-            in_flight = sum(together(self.gateways, question))
+            in_flight = sum(together(self.gateways, question, _GATEWAY_S))
 
     def _ask_target(self) -> tuple[Answer | None, str]:
         """Ask the target to serve; what it answered, and why, where it refused or said nothing."""
@@ -252,12 +259,12 @@ class Cutover:
     # -- after it: the target serves --------------------------------------------------------
 
     def _settle(self) -> None:
-        name, failures = self.app.name, list[str]()
+        failures: list[str] = []
         for step in (
-            lambda: self.target.begin(steps.Settle(name)).result(),
-            lambda: together(self.gateways, steps.Persist()),
-            lambda: self._remove_source(),
-            lambda: self._see_it_serve(),
+            self._let_go_of_target,
+            self._persist,
+            self._remove_source,
+            self._see_it_serve,
         ):
             try:
                 step()
@@ -265,6 +272,14 @@ class Cutover:
                 failures.append(str(error))
         if failures:
             self.record.error = "Relocated, but not tidied up: " + " ".join(failures)
+
+    def _let_go_of_target(self) -> None:
+        """From here on the target's reconciler looks after the app."""
+        self.target.begin(steps.Settle(self.app.name)).result()
+        self.target.begin(steps.Unlock(self.app.name, keep_lease=False)).result()
+
+    def _persist(self) -> None:
+        together(self.gateways, steps.Persist())
 
     def _remove_source(self) -> None:
         left = self.source.begin(steps.Remove(self.app.name)).result()
@@ -276,7 +291,7 @@ class Cutover:
         deadline = time.monotonic() + _SERVES_S
         while True:
             try:
-                if self.target.begin(steps.Serves(self.app.name)).result(_ANSWER_S):
+                if self._target_serves():
                     return
                 why = "its instance does not answer."
             except Exception as error:  # whatever it is: only an answer tells that it serves
@@ -289,6 +304,15 @@ class Cutover:
             f"{self.target.name} took the app, and does not serve it now: {why} "
             f"It goes on by itself as soon as it can."
         )
+
+    def _target_serves(self) -> bool:
+        question = steps.Serves(self.app.name)
+        try:
+            return self.target.begin(question).result(_ANSWER_S)
+        except ChannelLost:
+            # It may have begun again.
+            with self.reopen() as target:
+                return target.begin(question).result(_ANSWER_S)
 
     # -- when it fails ----------------------------------------------------------------------
 

@@ -23,10 +23,21 @@ from ..wire.steps import Discard, Place, Prepare, Prepared, Pull, Sync
 
 # A pull may have to bring the base image.
 _PULL_S = 600.0
+# What a delta, and what a container layer may take that was expected to be small.
+_DELTA_S, _LAYER_S = 8.0, 60.0
 
 
 class Transfer(Protocol):
-    """How the app's state gets to the target."""
+    """How the app's state gets to the target.
+
+    Attributes:
+        patience_s: how long `last` may take beyond what requests wait for, before the target is
+            taken for one that hangs.
+    """
+
+    @property
+    def patience_s(self) -> float:
+        """See above."""
 
     def ahead(self, record: Record) -> Place | None:
         """Bring what can be brought while the source serves; the target's instance, if made."""
@@ -56,6 +67,10 @@ class Proactive:
         self._prepare = Prepare(app.to_dict(), image_id, handoff)
         self._target = target
         self._volume = volume
+
+    @property
+    def patience_s(self) -> float:
+        return _DELTA_S
 
     def ahead(self, record: Record) -> Place | None:
         with record.phase("prepare"):
@@ -112,6 +127,10 @@ class Reactive:
         self._first_commit = first_commit
         self._pulled: str | None = None
         self._made_of = ""
+
+    @property
+    def patience_s(self) -> float:
+        return _LAYER_S if self._first_commit else _PULL_S
 
     def ahead(self, record: Record) -> Place | None:
         if not self._first_commit:

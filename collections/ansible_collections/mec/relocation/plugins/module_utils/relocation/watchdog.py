@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import select
 import signal
 from collections.abc import Callable
 
@@ -19,16 +21,27 @@ class Watchdog:
     """Waits beside the cutover; acts only when that process ends without saying how.
 
     Before the point of no return it undoes (thaw, release). After it, the app stays fenced: the
-    target may serve by then, and two writers are worse than none: the reconciler asks it.
+    target may serve by then, and two writers are worse than none: the reconciler asks it. A cutover
+    that does not come to that point in time is told to hurry.
 
     Args:
         undo: what it does then.
         lock: the descriptor of a lock that it keeps until it has done so.
+        hurry: what makes a cutover go on that waits for a host which hangs.
+        patience_s: when it does that.
     """
 
-    def __init__(self, undo: Callable[[], None], lock: int) -> None:
+    def __init__(
+        self,
+        undo: Callable[[], None],
+        lock: int,
+        hurry: Callable[[], None],
+        patience_s: float,
+    ) -> None:
         self._undo = undo
         self._lock = lock
+        self._hurry = hurry
+        self._patience_s = patience_s
         self._pipe = -1
         self._child = -1
 
@@ -58,13 +71,18 @@ class Watchdog:
 
     def point_of_no_return(self) -> None:
         """From here on the target may serve."""
-        os.write(self._pipe, _NO_RETURN)
+        self._tell(_NO_RETURN)
 
     def __exit__(self, error: type[BaseException] | None, *_rest: object) -> None:
         if error is None:
-            os.write(self._pipe, _DONE)
+            self._tell(_DONE)
         os.close(self._pipe)
         os.waitpid(self._child, 0)
+
+    def _tell(self, what: bytes) -> None:
+        # Somebody may have killed it. Then the reconciler finishes what is left half done.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._pipe, what)
 
     def _watch(self) -> None:
         os.setsid()
@@ -72,6 +90,9 @@ class Watchdog:
             signal.signal(number, signal.SIG_IGN)
         said = b""
         try:
+            if not select.select([3], [], [], self._patience_s)[0]:
+                with contextlib.suppress(OSError):
+                    self._hurry()
             while chunk := os.read(3, 64):
                 said += chunk
             if not said.endswith((_NO_RETURN, _DONE)):

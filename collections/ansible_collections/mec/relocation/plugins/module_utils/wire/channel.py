@@ -14,6 +14,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -110,6 +111,12 @@ class Channel:
             # Any other error is of what ``write`` reads, and not of the channel.
             raise self._lost("closed") from None
         return pending
+
+    def abandon(self) -> None:
+        """Break the channel off, whoever waits for it."""
+        # It may be no child of this process.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End the channel and the agent at its other end."""

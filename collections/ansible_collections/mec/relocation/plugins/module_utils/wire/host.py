@@ -37,19 +37,22 @@ class Target(Host, Protocol):
     def stream(self, step: Step[Answer], write: Callable[[IO[bytes]], None]) -> Reply[Answer]:
         """Begin a step, and send what ``write`` writes; the step knows where that ends."""
 
+    def abandon(self) -> None:
+        """Break the channel off, whoever waits for it; a forked copy of this process may, too."""
+
 
 def begun(hosts: Sequence[Host], step: Step[Answer]) -> list[tuple[Host, Reply[Answer]]]:
     """Begin a step on several hosts side by side; each host's own failure is in its reply."""
     return [(host, _begin(host, step)) for host in hosts]
 
 
-def together(hosts: Sequence[Host], step: Step[Answer]) -> list[Answer]:
+def together(hosts: Sequence[Host], step: Step[Answer], timeout_s: float = 120.0) -> list[Answer]:
     """Take a step on several hosts side by side; every answer is waited for before one raises."""
     results: list[Answer] = []
     first_error: RelocationError | None = None
     for _host, reply in begun(hosts, step):
         try:
-            results.append(reply.result())
+            results.append(reply.result(timeout_s))
         except RelocationError as error:
             first_error = first_error or error
     if first_error is not None:

@@ -91,8 +91,7 @@ class Part(TypedDict):
 
     ``state``, ``known``, ``newest`` and ``copy`` are of its note; ``owner`` is the host that it
     knows as the owner; ``current`` says whether it has heard from the others since it began;
-    ``busy`` on whose behalf a process of another channel works on the app; a reconciler does not
-    count.
+    ``busy`` on whose behalf a process of another channel may change that.
     """
 
     state: str

@@ -27,6 +27,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.host.owner import N
 from ansible_collections.mec.relocation.plugins.module_utils.host.state import AppState
 from ansible_collections.mec.relocation.plugins.module_utils.platform.instance import Instance
 from ansible_collections.mec.relocation.plugins.module_utils.wire import channel, steps
+from ansible_collections.mec.relocation.plugins.module_utils.wire.channel import ChannelLost
 from ansible_collections.mec.relocation.plugins.module_utils.wire.steps import Answer, Step
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 
@@ -252,7 +253,7 @@ class Line:
 
     def greet(self) -> None:
         if not self._host.up:
-            raise RelocationError(f"{self.name} does not answer.")
+            raise ChannelLost(f"{self.name} does not answer.")
 
     def begin(self, step: Step[Answer]) -> Reply[Answer]:
         self.greet()

@@ -19,7 +19,12 @@ from ansible_collections.mec.relocation.plugins.module_utils.ground.errors impor
 from ansible_collections.mec.relocation.plugins.module_utils.host import lock as lock_module
 from ansible_collections.mec.relocation.plugins.module_utils.host import ownership as module
 from ansible_collections.mec.relocation.plugins.module_utils.host.lease import Lease
-from ansible_collections.mec.relocation.plugins.module_utils.host.lock import RECONCILER, Busy, Lock
+from ansible_collections.mec.relocation.plugins.module_utils.host.lock import (
+    RECONCILER,
+    RELOCATION,
+    Busy,
+    Lock,
+)
 from ansible_collections.mec.relocation.plugins.module_utils.host.owner import Note, State
 from ansible_collections.mec.relocation.plugins.module_utils.host.ownership import Ownership
 from ansible_collections.mec.relocation.plugins.module_utils.host.state import AppState
@@ -132,6 +137,17 @@ def test_one_channel_works_on_an_app(host: Host) -> None:
     assert host.agent().part(APP)["busy"] == ""
     with Lock(host.kept.folder, APP).held(RECONCILER, RECONCILER):
         assert host.agent().part(APP)["busy"] == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "busy"), [(State.SERVING, "h1"), (State.RELOCATING, "h1"), (State.RETIRED, "")]
+)
+def test_a_source_that_has_handed_the_app_over_is_not_waited_for(
+    host: Host, state: State, busy: str
+) -> None:
+    host.kept.write(Note(state, 3, 4, copy=3, peer="worker1", handoff="h1"))
+    with Lock(host.kept.folder, APP).held("h1", RELOCATION):
+        assert host.agent().part(APP)["busy"] == busy
 
 
 def test_the_lease_of_another_handoff_is_kept_to(host: Host) -> None:

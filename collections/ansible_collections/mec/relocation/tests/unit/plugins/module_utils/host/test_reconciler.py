@@ -29,6 +29,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.host.state import (
 from ansible_collections.mec.relocation.plugins.module_utils.platform.instance import Instance
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.played import (
     Engine,
+    PlayedHost,
     World,
     world,
 )
@@ -298,7 +299,15 @@ def test_two_reconcilers_do_not_wait_for_each_other(
     assert hosts.serving == ["worker2"]
 
 
-@pytest.mark.parametrize("left", [{**LAST, "id": "h0"}, {**LAST, "outcome": "uncertain"}])
+@pytest.mark.parametrize(
+    "left",
+    [
+        {**LAST, "id": "h0"},
+        {**LAST, "outcome": "uncertain"},
+        # Of the first try of two.
+        {**LAST, "outcome": "aborted"},
+    ],
+)
 def test_a_source_that_was_cut_off_before_its_record_tells_how_it_ended(
     hosts: World, left: dict[str, str]
 ) -> None:
@@ -454,10 +463,35 @@ def test_a_gateway_that_cannot_be_told_is_told_later(
     time.sleep(0.05)
     assert hosts["worker2"].gateway.where == {}
     hosts["worker2"].up = True
+    follows(hosts["worker2"])
+
+
+def follows(host: PlayedHost) -> None:
+    """Wait until a host's gateway sends the app's requests to worker1."""
     deadline = time.monotonic() + 5.0
-    while not hosts["worker2"].gateway.where and time.monotonic() < deadline:
+    while host.gateway.where != {"notes": "worker1"}:
+        assert time.monotonic() < deadline
         time.sleep(0.005)
-    assert hosts["worker2"].gateway.where == {"notes": "worker1"}
+
+
+def test_a_gateway_is_told_again(hosts: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What was on its way for long may come last.
+    monkeypatch.setattr(module, "_REMIND_S", 0.05)
+    monkeypatch.setattr(module, "_PAUSE_S", 0.01)
+    hosts["worker1"].has(OWNER, runs=True)
+    gateways = module.Gateways(hosts["worker1"].config)
+    threading.Thread(target=gateways.run, args=("worker2",), daemon=True).start()
+    gateways.tell("notes", (3, 3))
+    follows(hosts["worker2"])
+    hosts["worker2"].gateway.where["notes"] = "worker3"
+    follows(hosts["worker2"])
+    # One that has left is another's business.
+    hosts["worker1"].has(Note(State.RETIRED, 3, 4, peer="worker2"))
+    time.sleep(0.2)
+    hosts["worker2"].gateway.where["notes"] = "worker2"
+    time.sleep(0.2)
+    assert hosts["worker2"].gateway.where == {"notes": "worker2"}
+    assert gateways._wanted == {}
 
 
 def test_a_gateway_is_not_told_what_is_no_longer_so(hosts: World) -> None:

@@ -45,7 +45,10 @@ class Worker2:
     [
         (UNCERTAIN, "completed"),
         ({**UNCERTAIN, "id": "h0"}, "uncertain"),
-        ({**UNCERTAIN, "outcome": "aborted"}, "aborted"),
+        ({**UNCERTAIN, "outcome": "completed"}, "completed"),
+        # Of the first try of two.
+        ({**UNCERTAIN, "outcome": "aborted"}, "completed"),
+        ({**UNCERTAIN, "source": "worker2", "target": "worker1", "outcome": "aborted"}, "aborted"),
         ({**UNCERTAIN, "source": "worker2", "target": "worker1"}, "aborted"),
         ({**UNCERTAIN, "source": "worker1", "target": "worker3"}, "uncertain"),
     ],

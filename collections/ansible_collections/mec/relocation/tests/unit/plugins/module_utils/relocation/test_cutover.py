@@ -13,9 +13,10 @@ import contextlib
 import functools
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic
+from typing import IO, Any, Generic
 
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground.app import App
@@ -29,7 +30,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.host.state import A
 from ansible_collections.mec.relocation.plugins.module_utils.image.commit import Commit
 from ansible_collections.mec.relocation.plugins.module_utils.platform.health import Health
 from ansible_collections.mec.relocation.plugins.module_utils.platform.instance import Instance
-from ansible_collections.mec.relocation.plugins.module_utils.relocation import cutover
+from ansible_collections.mec.relocation.plugins.module_utils.relocation import cutover, transfer
 from ansible_collections.mec.relocation.plugins.module_utils.relocation.cutover import (
     Bounds,
     Cutover,
@@ -62,11 +63,19 @@ class Noting:
         self.failing = failing
         self.refuses: set[str] = set()
         self.serves = True
+        self.abandoned = Path(os.devnull)
 
     def begin(self, step: Step[Answer]) -> Taken[Answer]:
         to = f" to {step.host}" if isinstance(step, steps.Forward) else ""
         self.journal.append(f"{self.noted}.{step.step_name}{to}")
         return Taken(self, step)
+
+    def stream(self, step: Step[Answer], write: Callable[[IO[bytes]], None]) -> Taken[Answer]:
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        # In a process of its own, which has no descriptor of this one.
+        self.abandoned.touch()
 
     def answer(self, step: Step[Any]) -> Any:
         place = {"name": f"videoapp-{self.name}", "address": "172.17.0.2"}
@@ -178,6 +187,7 @@ class Run:
         self.me_host = MeHost(config, self.platform)  # type: ignore[arg-type]
         self.source = Noting("worker1", self.journal, of("source"), noted="source")
         self.target = Noting("target", self.journal, of("target"))
+        self.target.abandoned = place / "abandoned"
         self.third = Noting("third", self.journal, of("third"))
         self.again = Noting("again", self.journal, of("again"))
         for name in refusing:
@@ -414,6 +424,25 @@ def test_a_source_that_does_not_serve_again_after_a_refusal_is_told(tmp_path: Pa
     assert run.note.state is State.RELOCATING
 
 
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 10.0
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_target_that_hangs_in_the_hold_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_DELTA_S", -2.0)
+    run = Run(tmp_path, copy=ChannelLost("closed"))
+    # Until somebody breaks the channel off.
+    run.in_the_hold = functools.partial(wait_for, run.target.abandoned)
+    record = run.run()
+    assert (record["outcome"], record["error"]) == ("aborted", "closed")
+    assert run.serves_as_before()
+
+
 def test_without_certainty_nobody_serves(tmp_path: Path) -> None:
     lost = ChannelLost("closed")
     run = Run(tmp_path, target_activate=lost, again_inquire=lost)
@@ -465,6 +494,13 @@ def test_a_target_that_does_not_serve_in_the_end_is_told(tmp_path: Path) -> None
     record = run.run()
     assert record["outcome"] == "uncertain"
     assert "took the app, and does not serve it now" in record["error"]
+
+
+def test_a_target_that_has_begun_again_is_asked_over_a_new_channel(tmp_path: Path) -> None:
+    run = Run(tmp_path, target_serves=ChannelLost("closed"))
+    record = run.run()
+    assert (record["outcome"], record["error"]) == ("completed", None)
+    assert run.position("target.serves") < run.position("again.serves")
 
 
 @pytest.mark.parametrize("step", ["settle", "serves"])

@@ -26,11 +26,25 @@ def lock(tmp_path: Path) -> Lock:
     return Lock(tmp_path / "notes", "notes")
 
 
+def nothing() -> None:
+    """What is never done."""
+    raise AssertionError
+
+
+def watching(
+    undo: Callable[[], None],
+    lock: int,
+    hurry: Callable[[], None] = nothing,
+    patience_s: float = 60.0,
+) -> Watchdog:
+    return Watchdog(undo, lock, hurry, patience_s)
+
+
 def run_and_die(lock: Lock, undo: Callable[[], None], *steps: str) -> None:
     """Run a cutover in a process that is killed after these steps."""
     pid = os.fork()
     if pid == 0:
-        with Watchdog(undo, lock.take("h1", RELOCATION)) as watchdog:
+        with watching(undo, lock.take("h1", RELOCATION)) as watchdog:
             for step in steps:
                 getattr(watchdog, step)()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -91,13 +105,41 @@ def test_it_keeps_nothing_else_open(tmp_path: Path, lock: Lock) -> None:
 
 
 def test_it_does_nothing_when_all_is_well(tmp_path: Path, lock: Lock) -> None:
-    with Watchdog((tmp_path / "undone").touch, lock.take("h1", RELOCATION)):
+    with watching((tmp_path / "undone").touch, lock.take("h1", RELOCATION)):
         pass
     assert not (tmp_path / "undone").exists()
 
 
 def test_it_undoes_when_the_cutover_raises(tmp_path: Path, lock: Lock) -> None:
     held = lock.take("h1", RELOCATION)
-    with pytest.raises(KeyError), Watchdog((tmp_path / "undone").touch, held):
+    with pytest.raises(KeyError), watching((tmp_path / "undone").touch, held):
         raise KeyError
     assert (tmp_path / "undone").exists()
+
+
+def test_a_cutover_that_does_not_come_to_the_point_is_told_to_hurry(
+    tmp_path: Path, lock: Lock
+) -> None:
+    told, undone = tmp_path / "told", tmp_path / "undone"
+    held = lock.take("h1", RELOCATION)
+    with watching(undone.touch, held, told.touch, patience_s=0.05) as watchdog:
+        assert appears(told, within_s=10.0)
+        watchdog.point_of_no_return()
+    assert not undone.exists()
+
+
+def test_a_cutover_that_is_past_the_point_has_time(tmp_path: Path, lock: Lock) -> None:
+    told = tmp_path / "told"
+    held = lock.take("h1", RELOCATION)
+    with watching((tmp_path / "undone").touch, held, told.touch, patience_s=0.2) as watchdog:
+        watchdog.point_of_no_return()
+        assert not appears(told, within_s=0.5)
+
+
+def test_a_watchdog_that_was_killed_is_no_reason_to_stop(tmp_path: Path, lock: Lock) -> None:
+    held = lock.take("h1", RELOCATION)
+    with watching((tmp_path / "undone").touch, held) as watchdog:
+        os.kill(watchdog._child, signal.SIGKILL)
+        os.waitid(os.P_PID, watchdog._child, os.WEXITED | os.WNOWAIT)
+        watchdog.point_of_no_return()
+    assert not (tmp_path / "undone").exists()
