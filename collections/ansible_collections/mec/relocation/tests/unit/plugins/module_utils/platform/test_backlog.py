@@ -27,7 +27,8 @@ rest = [
 ]
 if os.fork() == 0:
     socket.create_server(("", 0), backlog=1)
-print(port, flush=True)
+else:
+    print(port, flush=True)
 sys.stdin.read()
 """
 LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}

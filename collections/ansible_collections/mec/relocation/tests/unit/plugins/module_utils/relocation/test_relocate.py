@@ -18,7 +18,9 @@ import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground.app import App
 from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.host.agent import Agent
+from ansible_collections.mec.relocation.plugins.module_utils.host.lock import Lock
 from ansible_collections.mec.relocation.plugins.module_utils.host.me_host import MeHost
+from ansible_collections.mec.relocation.plugins.module_utils.host.owner import State
 from ansible_collections.mec.relocation.plugins.module_utils.host.state import AppState
 from ansible_collections.mec.relocation.plugins.module_utils.platform.health import Health
 from ansible_collections.mec.relocation.plugins.module_utils.platform.instance import Instance
@@ -168,7 +170,15 @@ def test_what_cannot_be_compared_is_an_error(hosts: Hosts) -> None:
     assert "on worker1 has not ended" in hosts.verified(RECORD)["error"]
 
 
-def test_a_volume_that_this_channel_does_not_work_on_is_not_compared(hosts: Hosts) -> None:
+def test_a_volume_is_compared_while_its_host_looks_after_the_app(hosts: Hosts) -> None:
     activate(hosts)
     hosts.channel.begin(steps.Unlock("notes", keep_lease=False)).result()
-    assert "'notes' on worker2 is not held" in hosts.verified(RECORD)["error"]
+    with Lock(AppState(hosts.target.config.state_dir, "notes").folder, "notes").held("h2", "agent"):
+        assert hosts.verified(RECORD)["verification"]["verified"] is True
+
+
+def test_a_volume_of_an_app_that_has_left_is_not_compared(hosts: Hosts) -> None:
+    activate(hosts)
+    kept = AppState(hosts.target.config.state_dir, "notes")
+    kept.write(kept.note()._replace(state=State.RETIRED))
+    assert "'notes' has left worker2 meanwhile" in hosts.verified(RECORD)["error"]
