@@ -6,6 +6,10 @@
 
 flock(2) on a file in the app's folder. The kernel gives it back when the process ends, in whatever
 way, so nobody waits for one that is dead, and no clock is involved.
+
+Who has the lock starts and ends instances of the app, too. A relocation copies first, which may
+take its time, and claims that only before it can end the source's. Until then the reconciler goes
+on to look after the instance; a second lock of the file is between them (fcntl(2), F_OFD_SETLK).
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import fcntl
 import json
 import os
 import signal
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -95,6 +100,32 @@ class Lock:
         """
         return self._acquire(owner, kind, patience_s)
 
+    def claim_instances(self, file: int) -> None:
+        """Start and end instances from now on, with the descriptor of a relocation's lock.
+
+        Raises:
+            Busy: the reconciler does so, and does not come to an end.
+        """
+        began = time.monotonic()
+        while not _claimed(file):
+            if time.monotonic() - began > _RECONCILER_S:
+                raise self._busy(None)
+            time.sleep(_PAUSE_S)
+
+    @contextlib.contextmanager
+    def beside_a_copy(self) -> Iterator[bool]:
+        """Tell whether the lock is a relocation's that copies; it does no more during the block."""
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            yield False
+            return
+        try:
+            holder = self.holder()
+            yield holder is not None and holder.kind == RELOCATION and _claimed(file)
+        finally:
+            os.close(file)
+
     @contextlib.contextmanager
     def taken_over(self, owner: str, kind: str) -> Iterator[int]:
         """Hold the lock; an agent that works on behalf of the same owner is ended for it.
@@ -127,6 +158,8 @@ class Lock:
             try:
                 self._wait(file, began, patience_s)
                 if self._is_there(file):
+                    if kind != RELOCATION:
+                        self.claim_instances(file)
                     line = json.dumps(asdict(Holder(os.getpid(), _began(os.getpid()), owner, kind)))
                     os.ftruncate(file, 0)
                     os.pwrite(file, line.encode(), 0)
@@ -170,6 +203,16 @@ class Lock:
 def _locked(file: int, how: int) -> bool:
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _claimed(file: int) -> bool:
+    """Lock the first byte of a file, unless another open file has it locked."""
+    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+    try:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
     except BlockingIOError:
         return False
     return True

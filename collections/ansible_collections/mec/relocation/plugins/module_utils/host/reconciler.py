@@ -119,7 +119,12 @@ class Reconciler:
 
     def _tend(self, app: str) -> None:
         kept = self._state(app)
-        with Lock(kept.folder, app).held(RECONCILER, RECONCILER):
+        lock = Lock(kept.folder, app)
+        with lock.beside_a_copy() as is_copied:
+            if is_copied:
+                self._keep_while_copied(kept)
+                return
+        with lock.held(RECONCILER, RECONCILER):
             if kept.lacks_epoch:
                 self._adopt(kept)
             note = kept.note()
@@ -133,6 +138,13 @@ class Reconciler:
                 if decision.note.state in (State.ABSENT, State.RETIRED):
                     self._tidy_up(app, decision.note)
             self._see_how_it_ended(app, decision.note)
+
+    def _keep_while_copied(self, kept: AppState) -> None:
+        """Have an app go on whose instance ends while a relocation copies its state."""
+        note = kept.note()
+        is_owner = note.state is State.SERVING and not note.rivals and kept.current
+        if is_owner and self._me_host.keep_serving(kept.name, _ACTIVATE_S):
+            _log.info("%s serves again", kept.name)
 
     def _adopt(self, kept: AppState) -> None:
         """Give the note of a library that knew no epochs its epoch.

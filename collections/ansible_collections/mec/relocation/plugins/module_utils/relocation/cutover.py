@@ -22,6 +22,7 @@ from ..ground.app import App
 from ..ground.errors import RelocationError, settle_command
 from ..ground.record import Record
 from ..host import owner
+from ..host.lock import Lock
 from ..host.me_host import MeHost
 from ..host.owner import Answer, Do, Note, State
 from ..host.ownership import carry_out
@@ -132,6 +133,7 @@ class Cutover:
         with self.record.phase("fence"):
             # Made ahead: whatever happens from here on, nothing restarts the source by itself, and
             # the notes tell after a crash what was under way.
+            Lock(self.kept.folder, name).claim_instances(self.lock)
             note = self.kept.note()
             self.attempt = 1 + max(note.newest, self.newest)
             offer = steps.Offer(name, self.attempt, self.handoff, self.source.name)

@@ -136,6 +136,43 @@ def test_the_reconciler_is_not_waited_for_without_end(
         lock.take("h1", RELOCATION)
 
 
+def is_beside_a_copy(lock: Lock) -> bool:
+    with lock.beside_a_copy() as is_copied:
+        return is_copied
+
+
+def test_a_relocation_claims_the_instances_after_it_has_copied(lock: Lock) -> None:
+    assert not is_beside_a_copy(lock)
+    with lock.held("h1", RELOCATION) as descriptor:
+        assert is_beside_a_copy(lock)
+        lock.claim_instances(descriptor)
+        assert not is_beside_a_copy(lock)
+    assert not is_beside_a_copy(lock)
+
+
+@pytest.mark.parametrize("kind", [AGENT, DEPLOYMENT, RECONCILER])
+def test_who_does_not_copy_has_the_instances_from_the_first(lock: Lock, kind: str) -> None:
+    with lock.held("h1", kind):
+        assert not is_beside_a_copy(lock)
+
+
+@pytest.mark.parametrize("kind", [RELOCATION, DEPLOYMENT])
+def test_who_wants_the_instances_waits_for_the_reconciler(lock: Lock, kind: str) -> None:
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        descriptor = lock.take("h1", RELOCATION)
+        assert stack.enter_context(lock.beside_a_copy())
+        freeing = threading.Timer(0.3, stack.pop_all().close)
+        freeing.start()
+        if kind == RELOCATION:
+            lock.claim_instances(descriptor)
+        os.close(descriptor)
+        if kind == DEPLOYMENT:
+            os.close(lock.take("h2", DEPLOYMENT))
+    freeing.join()
+    assert time.monotonic() - began >= 0.3
+
+
 def test_who_only_looks_is_in_nobodys_way(lock: Lock) -> None:
     with lock.held("h1", RELOCATION):
         pass

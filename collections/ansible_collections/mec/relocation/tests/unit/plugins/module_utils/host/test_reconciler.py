@@ -17,6 +17,7 @@ from ansible_collections.mec.relocation.plugins.module_utils.host import reconci
 from ansible_collections.mec.relocation.plugins.module_utils.host.lock import (
     AGENT,
     RECONCILER,
+    RELOCATION,
     Lock,
 )
 from ansible_collections.mec.relocation.plugins.module_utils.host.owner import Note, State
@@ -232,6 +233,30 @@ def test_a_gateway_that_is_down_when_the_host_begins_is_tried_again(
         reconcile(hosts, "worker1", rounds=1)
     reconcile(hosts, "worker1", rounds=1)
     assert hosts["worker1"].gateway.where == {"notes": "worker2"}
+
+
+@pytest.mark.parametrize(
+    ("note", "claimed", "serves"),
+    [
+        (OWNER, False, True),
+        # It may end it now.
+        (OWNER, True, False),
+        (SOURCE, False, False),
+        (OWNER._replace(rivals=("worker2",)), False, False),
+    ],
+)
+def test_an_instance_that_ends_while_a_relocation_copies_is_started(
+    hosts: World, note: Note, claimed: bool, serves: bool
+) -> None:
+    hosts["worker1"].has(note, content="state", runs=True)
+    hosts["worker1"].engine.kill("notes")
+    lock = Lock(hosts["worker1"].kept.folder, "notes")
+    with lock.held("h1", RELOCATION) as descriptor:
+        if claimed:
+            lock.claim_instances(descriptor)
+        reconcile(hosts, "worker1")
+        assert hosts.serving == (["worker1"] if serves else [])
+        assert hosts["worker1"].kept.note() == note
 
 
 # -- how it ended is told ----------------------------------------------------------------------
