@@ -298,13 +298,10 @@ class Reconciler:
         """
         heard = self._ask_all(steps.Parts(list(apps)))
         for app in apps:
-            parts = [
-                told[app]
-                for told in heard
-                if not told[app]["busy"] and told[app]["state"] != State.LOST
-            ]
-            if any(part["current"] for part in parts) or len(parts) == len(self._config.peers):
-                with self._trying(app):
+            with self._trying(app):
+                known = self._state(app).note().known
+                parts = [told[app] for told in heard if _is_word(told[app], known)]
+                if any(part["current"] for part in parts) or len(parts) == len(self._config.peers):
                     self._vouched(app, parts)
 
     def _ask_all(self, question: steps.Parts) -> list[Mapping[str, steps.Part]]:
@@ -345,6 +342,14 @@ class Reconciler:
 
     def _state(self, app: str) -> AppState:
         return AppState(self._config.state_dir, app)
+
+
+def _is_word(part: steps.Part, known: int) -> bool:
+    """Whether what a host says of an app will not be otherwise in a moment.
+
+    That it knows of a newer owner than this host does will be so, whoever works on the app there.
+    """
+    return part["state"] != State.LOST and (not part["busy"] or part["known"] > known)
 
 
 class Gateways:

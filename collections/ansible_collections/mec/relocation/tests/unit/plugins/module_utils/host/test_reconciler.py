@@ -312,6 +312,19 @@ GONE = Note(State.RETIRED, 3, 4, copy=3, peer="worker2", handoff="h1")
 LAST = {"id": "h1", "app": "notes", "source": "worker1", "target": "worker2"}
 
 
+def test_what_a_target_has_taken_is_known_while_its_agent_waits_for_a_host_without_power(
+    frozen: World,
+) -> None:
+    frozen["worker2"].has(TOOK, runs=True)
+    frozen["worker2"].engine.ill.clear()
+    frozen["worker1"].boots()
+    with Lock(frozen["worker2"].kept.folder, "notes").held("h1", AGENT):
+        reconcile(frozen, "worker1")
+        assert frozen["worker1"].gateway.where["notes"] == "worker2"
+        assert frozen["worker1"].kept.note().state is State.RETIRED
+    assert frozen.serving == ["worker2"]
+
+
 def test_two_reconcilers_do_not_wait_for_each_other(
     hosts: World,
 ) -> None:
