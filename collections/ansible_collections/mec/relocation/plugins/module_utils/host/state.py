@@ -229,8 +229,9 @@ def settle_record(state_dir: Path, app: str, here: str, handoff: str | None = No
     Raises:
         RelocationError: the disk does not take it.
     """
-    last = last_records(state_dir).get(app, {})
-    if handoff is not None:
+    if handoff is None:
+        last = last_records(state_dir).get(app, {})
+    else:
         last = last_record(state_dir, app, handoff) or {}
     if here not in (last.get("source"), last.get("target")):
         return
