@@ -87,8 +87,8 @@ class Container:
         """
         pid = int(engine("inspect", "--format", "{{.State.Pid}}", self._container))
         group, images = _freezer_of(pid), self._images()
-        _freeze(group)
         try:
+            _freeze(group)
             # Nobody hears that it has ended, nor that anything has arrived.
             _unplug(pid)
             cut = _copied(images)
@@ -163,12 +163,14 @@ def _freezer_of(pid: int) -> Path:
 
 def _freeze(group: Path) -> None:
     """Stop all of a group; what waits for a disk stops when it has it."""
-    _write(group, "FROZEN")
     deadline_s = time.monotonic() + _FREEZE_S
+    # Once more as long as that takes: the kernel passes over who is just starting a process.
+    _write(group, "FROZEN")
     while (group / "freezer.state").read_text().strip() != "FROZEN":
         if time.monotonic() > deadline_s:
             raise CommandError(f"{group} does not freeze")
         time.sleep(0.001)
+        _write(group, "FROZEN")
 
 
 def _write(group: Path, state: str) -> None:

@@ -100,7 +100,8 @@ class Run:
         self._schedule = schedule
         self._usual_s = usual_s
         self._folder = folder / f"run-{number:04d}-{schedule.seed}"
-        self._journal = f"r{number}-{schedule.seed}"
+        # Of this very run: an interrupted one of the same number may have left one.
+        self._journal = f"r{number}-{schedule.seed}-{time.time_ns():x}"
         self._message: dict[str, str] = {}
         self._broken: set[str] = set()
         self._starting = threading.Lock()

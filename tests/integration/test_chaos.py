@@ -59,3 +59,7 @@ def test_what_a_fault_has_met_comes_back_whole(testbed: Testbed, tmp_path: Path)
         check=False,
     )
     assert done.returncode == 0, f"results/{run}\n{done.stdout[-8000:]}{done.stderr[-2000:]}"
+    lines = (PROJECT / "results" / run / "chaos.jsonl").read_text().splitlines()
+    struck = [blow for line in lines for blow in json.loads(line)["struck"]]
+    # Each met its handoff where it was to.
+    assert [(blow["kind"], blow["said"]) for blow in struck] == [(f.kind, "") for f in FAULTS]

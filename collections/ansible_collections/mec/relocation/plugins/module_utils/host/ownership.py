@@ -235,7 +235,9 @@ class Ownership:
         """
         folder = self._state(app).folder
         with Lock(folder, app).taken_over(handoff, AGENT):
-            return told(self._decide(app, protocol.Inquired(attempt)))
+            decision = self._decide(app, protocol.Inquired(attempt))
+            Lease(folder, app).release(handoff)
+            return told(decision)
 
     # -- a person's decision ----------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from ..ground.record import settled
 from ..wire import steps
 from ..wire.channel import Channel, ChannelLost
 from . import owner
+from .lease import Lease
 from .lock import DEPLOYMENT, RECONCILER, Busy, Lock
 from .me_host import MeHost
 from .owner import Answer, Do, Note, State
@@ -132,6 +133,7 @@ class Reconciler:
             decision = owner.decide(note, event)
             if decision.note != note:
                 _log.info("%s: was %s, and nobody works on it", app, note.state)
+                self._free(app, note)
             idle = decision.note == note and Do.END in decision.then
             if not idle or self._me_host.platform.find(app) is not None:
                 carry_out(decision, self._hands(app))
@@ -239,6 +241,7 @@ class Reconciler:
         # When its relocation ended it did not serve, at whichever end of that.
         settle_record(self._config.state_dir, app, self._config.name, note.handoff)
         self._ended[app] = note.handoff, note.known
+        self._free(app, note)
 
     def _route(self, app: str, note: Note) -> None:
         here = self._config.name
@@ -281,12 +284,17 @@ class Reconciler:
             }
         record = settled(last, completed=completed)
         append_record(self._config.state_dir, record)
+        self._free(app, note)
         # It may have a copy of a record that was uncertain.
         with (
             contextlib.suppress(RelocationError),
             Channel(self._config, note.peer, shared=False) as peer,
         ):
             peer.begin(steps.Record(record)).result(_ACTIVATE_S)
+
+    def _free(self, app: str, note: Note) -> None:
+        """Keep no other handoff away for the sake of one that has ended; called with the lock."""
+        Lease(self._state(app).folder, app).release(note.handoff)
 
     # -- after this host has begun ----------------------------------------------------------
 

@@ -91,6 +91,9 @@ class Freezer:
                     "One of its processes waits in the kernel, for a disk perhaps.",
                 )
             time.sleep(_PAUSE_S)
+            # Once more: the kernel (v1) passes over a process that is just starting another one,
+            # and that sleeps then until that one, which stands still, has begun (vfork(2)).
+            self._set(frozen=True)
 
     def thaw(self) -> None:
         """Let the processes run again, also those of a part that somebody has frozen by itself."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
 from ansible_collections.mec.relocation.plugins.module_utils.host import reconciler as module
+from ansible_collections.mec.relocation.plugins.module_utils.host.lease import Lease
 from ansible_collections.mec.relocation.plugins.module_utils.host.lock import (
     AGENT,
     RECONCILER,
@@ -102,6 +103,25 @@ def test_a_relocation_that_the_target_took_goes_on(frozen: World) -> None:
     assert frozen["worker1"].kept.note().known == 4
     assert "kill notes" in frozen["worker1"].engine.did
     assert frozen["worker1"].gateway.where["notes"] == "worker2"
+
+
+@pytest.mark.parametrize("took", [False, True])
+def test_what_has_been_finished_keeps_no_other_handoff_away(frozen: World, took: bool) -> None:
+    if took:
+        frozen["worker2"].has(TOOK)
+        frozen["worker2"].engine.ill.clear()
+    leases = [Lease(frozen[name].kept.folder, "notes") for name in ("worker1", "worker2")]
+    for lease in leases:
+        lease.acquire("h1")
+    reconcile(frozen)
+    assert [lease.current() for lease in leases] == [None, None]
+
+
+def test_the_lease_of_another_handoff_outlives_the_end_of_one(frozen: World) -> None:
+    lease = Lease(frozen["worker1"].kept.folder, "notes")
+    lease.acquire("h2")
+    reconcile(frozen)
+    assert lease.current()["owner"] == "h2"
 
 
 def test_as_long_as_the_target_is_silent_nobody_serves(frozen: World) -> None:
