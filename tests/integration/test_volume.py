@@ -105,3 +105,17 @@ def test_a_pass_between_other_hosts_than_these_is_refused(
     for command in ("id", "rsync --server -logDtpre.iLsfxCIvu . /etc/"):
         said = testbed.on(hosts[0], f"{key}{known}root@{address} '{command}' 2>&1 || true")
         assert "this key is for volumes of apps" in said
+
+
+def test_an_engine_that_was_killed_gives_the_volume_that_is_there(
+    testbed: Testbed, hosts: tuple[str, str]
+) -> None:
+    source, target = hosts
+    testbed.on(source, "systemctl kill --signal=KILL docker.service")
+    assert soon(lambda: "videoapp" in testbed.on(source, "docker ps || true"), within_s=60)
+    testbed.handoff(CELL_OF[target])
+    assert soon(lambda: not testbed.remains(source, "videoapp"))
+    testbed.on(source, f"rm -rf {VOLUME}")
+    testbed.handoff(CELL_OF[source])
+    inside = testbed.on(source, f"docker exec $({testbed.instance('videoapp')}) stat -c %i /data")
+    assert inside == testbed.on(source, f"stat -c %i {VOLUME}")

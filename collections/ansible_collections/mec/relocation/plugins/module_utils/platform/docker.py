@@ -27,7 +27,7 @@ _LOG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
 
 
 class DockerPlatform(FrozenByKernel):
-    """Instances as containers; an app's PV as a volume bound to its folder below the PV root."""
+    """Instances as containers; an app's PV is bound from its folder below the PV root."""
 
     def __init__(self, config: HostConfig) -> None:
         super().__init__()
@@ -56,11 +56,13 @@ class DockerPlatform(FrozenByKernel):
 
     def create(self, app: App, image_id: str, base_image_id: str, *, first: bool) -> Instance:
         with errors(f"Cannot create an instance of {app.name!r}"):
-            mode = "rw" if first else "rw,nocopy"
-            volumes = {}
+            mounts = []
             if app.volume:
-                name = self._engine.volume(app.name, self.config.pv_root / app.name)
-                volumes[name] = {"bind": app.volume, "mode": mode}
+                folder = self.config.pv_root / app.name
+                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+                if first:
+                    self._engine.fill(app.name, folder, image_id, app.volume)
+                mounts.append(self._engine.bind(folder, app.volume))
             name = f"{app.name}-{secrets.token_hex(4)}"
             self._client.containers.create(
                 image_id,
@@ -69,7 +71,7 @@ class DockerPlatform(FrozenByKernel):
                 labels={_APP_LABEL: app.name, _BASE_LABEL: base_image_id},
                 environment={**app.env, **app.secrets, **new_activation_token()},
                 ports={f"{app.port}/tcp": (self.config.address, app.host_port)},
-                volumes=volumes,
+                mounts=mounts,
                 mem_limit=app.limits.memory,
                 nano_cpus=None if app.limits.cpus is None else int(app.limits.cpus * _NANO),
                 cap_drop=["ALL"],

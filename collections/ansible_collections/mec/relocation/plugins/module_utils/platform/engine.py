@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shutil
+import subprocess
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..ground.errors import RelocationError
@@ -21,7 +23,8 @@ from .instance import LOG_LINES
 
 try:
     import docker
-    from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+    import docker.types
+    from docker.errors import APIError, DockerException, ImageNotFound
 except ImportError as error:
     _IMPORT_ERROR: ImportError | None = error
 else:
@@ -126,32 +129,44 @@ class DockerEngine:
         except (DockerException, OSError):
             return ""
 
-    def volume(self, app: str, folder: Path) -> str:
-        """A named volume over a folder: the engine fills an empty one from the image.
+    @staticmethod
+    def bind(folder: Path, path: str) -> Any:
+        """A folder of this host as a container's.
 
-        Raises:
-            RelocationError: the engine has another volume of this name.
+        No volume of the engine's is bound to it: an engine that was killed while a container ran
+        loses count of who uses such a volume, never unmounts it again, and gives the next instance
+        a folder that was removed or put aside meanwhile.
         """
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        name = f"mec-{app}"
-        options = {"type": "none", "o": "bind", "device": str(folder)}
-        with errors(f"Cannot make a volume for {app!r}"):
-            try:
-                volume = self.client.volumes.get(name)
-            except NotFound:
-                volume = self.client.volumes.create(name, driver="local", driver_opts=options)
-        if (volume.attrs.get("Options") or {}).get("device") != str(folder):
-            raise RelocationError(
-                f"The engine's volume {name!r} is not bound to {folder}.",
-                "Remove it, or rename the app.",
-            )
-        return name
+        return docker.types.Mount(target=path, source=str(folder), type="bind")
 
     def fill(self, app: str, folder: Path, image_id: str, path: str) -> None:
         """Let an empty folder get what the image has at a path, with its owner and mode."""
-        volume = self.volume(app, folder)
+        if any(folder.iterdir()):
+            return
+        # All of it or nothing, where the folder can be replaced.
+        fresh = folder if folder.is_mount() else folder.with_name(f".{app}.fresh")
         with errors(f"Cannot fill the volume of {app!r}"):
-            # The engine does it for a container that is made with the volume; it need not run.
-            self.client.containers.create(
-                image_id, network_mode="none", volumes={volume: {"bind": path, "mode": "rw"}}
-            ).remove()
+            # The engine does it for a container that is made with a volume; it need not run.
+            made = self.client.containers.create(image_id, network_mode="none", volumes=[path])
+            try:
+                (filled,) = (
+                    mount["Source"]
+                    for mount in made.attrs["Mounts"]
+                    if PurePosixPath(mount["Destination"]) == PurePosixPath(path)
+                )
+                if fresh != folder:
+                    shutil.rmtree(fresh, ignore_errors=True)
+                    fresh.mkdir(mode=0o755)
+                _copy(Path(filled), fresh)
+                if fresh != folder:
+                    fresh.rename(folder)
+            finally:
+                made.remove(v=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy what is in a folder, and its own owner and mode, with all attributes (cp(1))."""
+    command = ["cp", "--archive", "--reflink=auto", f"{source}/.", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise OSError(done.stderr.strip())

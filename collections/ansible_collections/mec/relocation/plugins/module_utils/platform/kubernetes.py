@@ -86,7 +86,9 @@ class KubernetesPlatform(FrozenByKernel):
     def create(self, app: App, image_id: str, base_image_id: str, *, first: bool) -> Instance:
         self._require_deployment(app.name)
         if first and app.volume:
-            self._engine.fill(app.name, self.config.pv_root / app.name, base_image_id, app.volume)
+            folder = self.config.pv_root / app.name
+            folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._engine.fill(app.name, folder, base_image_id, app.volume)
         marks = {_IMAGE: image_id, _BASE: base_image_id}
         environment = [{"name": n, "value": v} for n, v in new_activation_token().items()]
         container = {
