@@ -51,9 +51,11 @@ class Gate:
 
     def unlock(self) -> None:
         """Let pods find the PV."""
-        if self.open:
-            return
         self._pv.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if self.open and self.path.samefile(self._pv):
+            return
+        # It may lead to a PV that was removed or put aside.
+        self.close()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _run("mount", "--bind", str(self._pv), str(self.path))
 
