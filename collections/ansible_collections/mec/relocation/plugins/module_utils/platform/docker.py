@@ -86,7 +86,7 @@ class DockerPlatform(FrozenByKernel):
 
     def start(self, app: str) -> None:
         with errors(f"Cannot start the instance of {app!r}"):
-            self._existing(app).start()
+            self._engine.start(self._existing(app))
 
     def command(self, app: str, argv: tuple[str, ...]) -> None:
         with errors(f"Cannot run {argv[0]} in the instance of {app!r}"):

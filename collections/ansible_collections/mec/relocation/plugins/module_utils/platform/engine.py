@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,8 @@ else:
     _IMPORT_ERROR = None
 
 _TIMEOUT_S = 120
+_RESTART_S = 60
+_PORT_IS_TAKEN = "port is already allocated"
 
 
 @contextlib.contextmanager
@@ -65,6 +68,30 @@ class DockerEngine:
 
     def __init__(self) -> None:
         self.client = connect(_TIMEOUT_S)
+        self._may_restart = True
+
+    def start(self, container: Any) -> None:
+        """Start a container; an engine that keeps its port for nobody is restarted for that, once.
+
+        One whose host lost its power while a container was being started does so when it begins
+        again: it allocates the port of that container, and forgets whose it was.
+        """
+        try:
+            container.start()
+        except APIError as error:
+            if _PORT_IS_TAKEN not in str(error.explanation) or not self._keeps_ports(container):
+                raise
+            self._may_restart = False
+            _restart()
+            container.start()
+
+    def _keeps_ports(self, container: Any) -> bool:
+        """Whether a container's ports are nobody's, and a restart of the engine ends no other."""
+        if not self._may_restart or not self.client.info()["LiveRestoreEnabled"]:
+            return False
+        bindings = container.attrs["HostConfig"]["PortBindings"].values()
+        wanted = {(each["HostIp"], int(each["HostPort"])) for some in bindings for each in some}
+        return all(map(_is_free, wanted))
 
     def image_id(self, image: str) -> str | None:
         """The id (config digest) of an image that is present here: by name or by id."""
@@ -162,6 +189,27 @@ class DockerEngine:
                     fresh.rename(folder)
             finally:
                 made.remove(v=True)
+
+
+def _is_free(address: tuple[str, int]) -> bool:
+    """Whether nobody listens at an address of this host."""
+    with socket.socket() as listener:
+        # What has ended a moment ago is no hindrance.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError:
+            return False
+        return True
+
+
+def _restart() -> None:
+    """Restart the engine; it keeps its containers (live-restore)."""
+    command = ["systemctl", "restart", "docker.service"]
+    try:
+        subprocess.run(command, capture_output=True, text=True, timeout=_RESTART_S, check=True)
+    except subprocess.SubprocessError as error:
+        raise OSError(f"{' '.join(command)}: {error}") from error
 
 
 def _copy(source: Path, target: Path) -> None:

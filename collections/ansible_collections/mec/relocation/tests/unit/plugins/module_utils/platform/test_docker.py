@@ -10,15 +10,18 @@ All else is tested on the testbed, with an engine.
 from __future__ import annotations
 
 import json
+import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from ansible_collections.mec.relocation.plugins.module_utils.ground.errors import RelocationError
+from ansible_collections.mec.relocation.plugins.module_utils.platform import engine as module
 from ansible_collections.mec.relocation.plugins.module_utils.platform.docker import DockerPlatform
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 
@@ -34,17 +37,33 @@ class Api(BaseHTTPRequestHandler):
             case ["containers", "json"]:
                 self._answer(200, json.dumps([{"Id": "1f"}] if self.server.state else []).encode())
             case ["containers", "1f", "json"]:
-                told = {"Id": "1f", "State": self.server.state, "Config": {"Tty": False}}
+                told = {
+                    "Id": "1f",
+                    "State": self.server.state,
+                    "Config": {"Tty": False},
+                    "HostConfig": {"PortBindings": {"8080/tcp": [self.server.port]}},
+                }
                 self._answer(200, json.dumps(told).encode())
             case ["containers", "1f", "logs"] if self.server.log is not None:
                 lines = self.server.log[-int(parse_qs(url.query)["tail"][0]) :]
                 # Each piece is told with the stream that it came from.
                 framed = [struct.pack(">BxxxL", 2, len(line)) + line for line in lines]
                 self._answer(200, b"".join(framed))
+            case ["info"]:
+                told = {"LiveRestoreEnabled": self.server.live_restore}
+                self._answer(200, json.dumps(told).encode())
             case [] | ["version"]:
                 self._answer(200, b'{"ApiVersion": "1.41"}')
             case _:
                 self._answer(500, b'{"message": "no"}')
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.starts += 1
+        if self.server.taken:
+            self._answer(500, json.dumps({"message": self.server.taken}).encode())
+        else:
+            self._answer(204, b"")
 
     def _answer(self, status: int, content: bytes) -> None:
         self.send_response(status)
@@ -58,10 +77,14 @@ class Api(BaseHTTPRequestHandler):
 
 
 class Engine(ThreadingHTTPServer):
-    """An engine; `log` is None where it cannot be read."""
+    """An engine; `log` is None where it cannot be read, `taken` why it starts nothing."""
 
     state: dict[str, Any] | None = None
     log: list[bytes] | None = None
+    taken = ""
+    live_restore = True
+    port: Mapping[str, str] = {}
+    starts = 0
 
 
 @pytest.fixture
@@ -118,3 +141,70 @@ def test_what_the_engine_does_not_start_any_more_is_no_instance(
     platform = DockerPlatform(host_config(tmp_path, "worker1"))
     assert platform.find("videoapp") is None
     platform.remove("videoapp")
+
+
+TAKEN = (
+    "driver failed programming external connectivity on endpoint videoapp-1: Bind for "
+    "127.0.0.1:8080 failed: port is already allocated"
+)
+
+
+@pytest.fixture
+def port() -> Iterator[socket.socket]:
+    """A port of this machine's that somebody has; nobody listens there yet."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken
+
+
+@pytest.fixture
+def starting(
+    tmp_path: Path, engine: Engine, port: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> DockerPlatform:
+    """A container that is to be started, and a port that its engine says is taken."""
+    address, number = port.getsockname()
+    engine.state, engine.taken = state("created"), TAKEN
+    engine.port = {"HostIp": address, "HostPort": str(number)}
+    monkeypatch.setattr(module, "_restart", lambda: setattr(engine, "taken", ""))
+    return DockerPlatform(host_config(tmp_path, "worker1"))
+
+
+def test_an_engine_that_keeps_a_port_for_nobody_is_restarted(
+    starting: DockerPlatform, engine: Engine, port: socket.socket
+) -> None:
+    port.close()
+    starting.start("videoapp")
+    assert engine.starts == 2
+    # Once: what does not help is not done again.
+    engine.taken = TAKEN
+    with pytest.raises(RelocationError, match="port is already allocated"):
+        starting.start("videoapp")
+
+
+def test_it_is_not_where_somebody_has_the_port(
+    starting: DockerPlatform, engine: Engine, port: socket.socket
+) -> None:
+    port.listen()
+    with pytest.raises(RelocationError, match="port is already allocated"):
+        starting.start("videoapp")
+    assert engine.starts == 1
+
+
+def test_it_is_not_where_that_would_end_the_other_containers(
+    starting: DockerPlatform, engine: Engine, port: socket.socket
+) -> None:
+    port.close()
+    engine.live_restore = False
+    with pytest.raises(RelocationError, match="port is already allocated"):
+        starting.start("videoapp")
+    assert engine.starts == 1
+
+
+def test_another_failure_is_not_mended_by_a_restart(
+    starting: DockerPlatform, engine: Engine, port: socket.socket
+) -> None:
+    port.close()
+    engine.taken = "no space left on device"
+    with pytest.raises(RelocationError, match="no space left"):
+        starting.start("videoapp")
+    assert engine.starts == 1
