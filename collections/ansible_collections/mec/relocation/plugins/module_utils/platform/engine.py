@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -89,9 +88,11 @@ class DockerEngine:
         """Whether a container's ports are nobody's, and a restart of the engine ends no other."""
         if not self._may_restart or not self.client.info()["LiveRestoreEnabled"]:
             return False
+        # That somebody listens says nothing: it may be a proxy of the engine's, for nobody, too.
+        running = [port for each in self.client.api.containers() for port in each["Ports"]]
+        published = {str(port.get("PublicPort")) for port in running}
         bindings = container.attrs["HostConfig"]["PortBindings"].values()
-        wanted = {(each["HostIp"], int(each["HostPort"])) for some in bindings for each in some}
-        return all(map(_is_free, wanted))
+        return published.isdisjoint(each["HostPort"] for some in bindings for each in some)
 
     def image_id(self, image: str) -> str | None:
         """The id (config digest) of an image that is present here: by name or by id."""
@@ -189,18 +190,6 @@ class DockerEngine:
                     fresh.rename(folder)
             finally:
                 made.remove(v=True)
-
-
-def _is_free(address: tuple[str, int]) -> bool:
-    """Whether nobody listens at an address of this host."""
-    with socket.socket() as listener:
-        # What has ended a moment ago is no hindrance.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-        except OSError:
-            return False
-        return True
 
 
 def _restart() -> None:

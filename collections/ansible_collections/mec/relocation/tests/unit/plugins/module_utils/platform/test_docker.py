@@ -10,7 +10,6 @@ All else is tested on the testbed, with an engine.
 from __future__ import annotations
 
 import json
-import socket
 import struct
 import threading
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,8 @@ from ansible_collections.mec.relocation.plugins.module_utils.platform import eng
 from ansible_collections.mec.relocation.plugins.module_utils.platform.docker import DockerPlatform
 from ansible_collections.mec.relocation.tests.unit.plugins.module_utils.hosts import host_config
 
+PORT = {"HostIp": "10.77.0.12", "HostPort": "26413"}
+
 
 class Api(BaseHTTPRequestHandler):
     """The engine's API, as far as it is asked; one container."""
@@ -34,6 +35,9 @@ class Api(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         match url.path.split("/")[2:]:
+            case ["containers", "json"] if parse_qs(url.query).get("all") != ["1"]:
+                ports = [{"PrivatePort": 80}, {"PrivatePort": 8080, **self.server.published}]
+                self._answer(200, json.dumps([{"Id": "2e", "Ports": ports}]).encode())
             case ["containers", "json"]:
                 self._answer(200, json.dumps([{"Id": "1f"}] if self.server.state else []).encode())
             case ["containers", "1f", "json"]:
@@ -41,7 +45,7 @@ class Api(BaseHTTPRequestHandler):
                     "Id": "1f",
                     "State": self.server.state,
                     "Config": {"Tty": False},
-                    "HostConfig": {"PortBindings": {"8080/tcp": [self.server.port]}},
+                    "HostConfig": {"PortBindings": {"8080/tcp": [PORT]}},
                 }
                 self._answer(200, json.dumps(told).encode())
             case ["containers", "1f", "logs"] if self.server.log is not None:
@@ -83,7 +87,7 @@ class Engine(ThreadingHTTPServer):
     log: list[bytes] | None = None
     taken = ""
     live_restore = True
-    port: Mapping[str, str] = {}
+    published: Mapping[str, int] = {}
     starts = 0
 
 
@@ -145,34 +149,21 @@ def test_what_the_engine_does_not_start_any_more_is_no_instance(
 
 TAKEN = (
     "driver failed programming external connectivity on endpoint videoapp-1: Bind for "
-    "127.0.0.1:8080 failed: port is already allocated"
+    "10.77.0.12:26413 failed: port is already allocated"
 )
 
 
 @pytest.fixture
-def port() -> Iterator[socket.socket]:
-    """A port of this machine's that somebody has; nobody listens there yet."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken
-
-
-@pytest.fixture
-def starting(
-    tmp_path: Path, engine: Engine, port: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> DockerPlatform:
+def starting(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> DockerPlatform:
     """A container that is to be started, and a port that its engine says is taken."""
-    address, number = port.getsockname()
     engine.state, engine.taken = state("created"), TAKEN
-    engine.port = {"HostIp": address, "HostPort": str(number)}
     monkeypatch.setattr(module, "_restart", lambda: setattr(engine, "taken", ""))
     return DockerPlatform(host_config(tmp_path, "worker1"))
 
 
 def test_an_engine_that_keeps_a_port_for_nobody_is_restarted(
-    starting: DockerPlatform, engine: Engine, port: socket.socket
+    starting: DockerPlatform, engine: Engine
 ) -> None:
-    port.close()
     starting.start("videoapp")
     assert engine.starts == 2
     # Once: what does not help is not done again.
@@ -181,19 +172,16 @@ def test_an_engine_that_keeps_a_port_for_nobody_is_restarted(
         starting.start("videoapp")
 
 
-def test_it_is_not_where_somebody_has_the_port(
-    starting: DockerPlatform, engine: Engine, port: socket.socket
-) -> None:
-    port.listen()
+def test_it_is_not_where_a_container_has_the_port(starting: DockerPlatform, engine: Engine) -> None:
+    engine.published = {"PublicPort": 26413}
     with pytest.raises(RelocationError, match="port is already allocated"):
         starting.start("videoapp")
     assert engine.starts == 1
 
 
 def test_it_is_not_where_that_would_end_the_other_containers(
-    starting: DockerPlatform, engine: Engine, port: socket.socket
+    starting: DockerPlatform, engine: Engine
 ) -> None:
-    port.close()
     engine.live_restore = False
     with pytest.raises(RelocationError, match="port is already allocated"):
         starting.start("videoapp")
@@ -201,9 +189,8 @@ def test_it_is_not_where_that_would_end_the_other_containers(
 
 
 def test_another_failure_is_not_mended_by_a_restart(
-    starting: DockerPlatform, engine: Engine, port: socket.socket
+    starting: DockerPlatform, engine: Engine
 ) -> None:
-    port.close()
     engine.taken = "no space left on device"
     with pytest.raises(RelocationError, match="no space left"):
         starting.start("videoapp")
