@@ -14,6 +14,7 @@ import contextlib
 import functools
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -32,6 +33,8 @@ else:
 
 _TIMEOUT_S = 120
 _RESTART_S = 60
+# What a restart has not mended is not tried again before.
+_RESTART_AGAIN_S = 300.0
 _PORT_IS_TAKEN = "port is already allocated"
 
 
@@ -67,10 +70,10 @@ class DockerEngine:
 
     def __init__(self) -> None:
         self.client = connect(_TIMEOUT_S)
-        self._may_restart = True
+        self._restarted_s = -_RESTART_AGAIN_S
 
     def start(self, container: Any) -> None:
-        """Start a container; an engine that keeps its port for nobody is restarted for that, once.
+        """Start a container; an engine that keeps its port for nobody is restarted for that.
 
         One whose host lost its power while a container was being started does so when it begins
         again: it allocates the port of that container, and forgets whose it was.
@@ -80,13 +83,14 @@ class DockerEngine:
         except APIError as error:
             if _PORT_IS_TAKEN not in str(error.explanation) or not self._keeps_ports(container):
                 raise
-            self._may_restart = False
+            self._restarted_s = time.monotonic()
             _restart()
             container.start()
 
     def _keeps_ports(self, container: Any) -> bool:
         """Whether a container's ports are nobody's, and a restart of the engine ends no other."""
-        if not self._may_restart or not self.client.info()["LiveRestoreEnabled"]:
+        just_now = time.monotonic() - self._restarted_s < _RESTART_AGAIN_S
+        if just_now or not self.client.info()["LiveRestoreEnabled"]:
             return False
         # That somebody listens says nothing: it may be a proxy of the engine's, for nobody, too.
         running = [port for each in self.client.api.containers() for port in each["Ports"]]
