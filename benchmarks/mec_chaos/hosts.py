@@ -164,13 +164,14 @@ def _freezer_of(pid: int) -> Path:
 def _freeze(group: Path) -> None:
     """Stop all of a group; what waits for a disk stops when it has it."""
     deadline_s = time.monotonic() + _FREEZE_S
-    # Once more as long as that takes: the kernel passes over who is just starting a process.
-    _write(group, "FROZEN")
-    while (group / "freezer.state").read_text().strip() != "FROZEN":
+    while True:
+        # Again and again: the kernel passes over who is just starting a process.
+        _write(group, "FROZEN")
+        if (group / "freezer.state").read_text().strip() == "FROZEN":
+            return
         if time.monotonic() > deadline_s:
             raise CommandError(f"{group} does not freeze")
         time.sleep(0.001)
-        _write(group, "FROZEN")
 
 
 def _write(group: Path, state: str) -> None:

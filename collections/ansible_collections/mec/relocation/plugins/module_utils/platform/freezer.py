@@ -81,9 +81,13 @@ class Freezer:
 
     def freeze(self, timeout_s: float = 1.0) -> None:
         """Freeze; thaws again and raises when that takes longer than ``timeout_s``."""
-        self._set(frozen=True)
         deadline = time.monotonic() + timeout_s
-        while not self.frozen:
+        while True:
+            # Again and again: the kernel (v1) passes over a process that is just starting another
+            # one, and that sleeps then until that one, which stands still, has begun (vfork(2)).
+            self._set(frozen=True)
+            if self.frozen:
+                return
             if time.monotonic() > deadline:
                 self.thaw()
                 raise RelocationError(
@@ -91,9 +95,6 @@ class Freezer:
                     "One of its processes waits in the kernel, for a disk perhaps.",
                 )
             time.sleep(_PAUSE_S)
-            # Once more: the kernel (v1) passes over a process that is just starting another one,
-            # and that sleeps then until that one, which stands still, has begun (vfork(2)).
-            self._set(frozen=True)
 
     def thaw(self) -> None:
         """Let the processes run again, also those of a part that somebody has frozen by itself."""

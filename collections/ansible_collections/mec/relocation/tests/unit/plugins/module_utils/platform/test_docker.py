@@ -174,26 +174,21 @@ def test_an_engine_that_keeps_a_port_for_nobody_is_restarted(
     starting.start("videoapp")
 
 
-def test_it_is_not_where_a_container_has_the_port(starting: DockerPlatform, engine: Engine) -> None:
-    engine.published = {"PublicPort": 26413}
-    with pytest.raises(RelocationError, match="port is already allocated"):
-        starting.start("videoapp")
-    assert engine.starts == 1
-
-
-def test_it_is_not_where_that_would_end_the_other_containers(
-    starting: DockerPlatform, engine: Engine
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        # A container has the port.
+        ({"published": {"PublicPort": 26413}}, "port is already allocated"),
+        # A restart would end the other containers.
+        ({"live_restore": False}, "port is already allocated"),
+        # It is about something else.
+        ({"taken": "no space left on device"}, "no space left"),
+    ],
+)
+def test_otherwise_it_is_not(
+    starting: DockerPlatform, engine: Engine, told: dict[str, Any], says: str
 ) -> None:
-    engine.live_restore = False
-    with pytest.raises(RelocationError, match="port is already allocated"):
-        starting.start("videoapp")
-    assert engine.starts == 1
-
-
-def test_another_failure_is_not_mended_by_a_restart(
-    starting: DockerPlatform, engine: Engine
-) -> None:
-    engine.taken = "no space left on device"
-    with pytest.raises(RelocationError, match="no space left"):
+    vars(engine).update(told)
+    with pytest.raises(RelocationError, match=says):
         starting.start("videoapp")
     assert engine.starts == 1
